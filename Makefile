@@ -1,0 +1,47 @@
+# Every target makes the environment it needs; nothing outside this folder is touched but pip's own cache.
+# Another interpreter: make PYTHON=python3.12 test.  More arguments: make run ARGS="scale=standard".
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+ARGS ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# One thread per process: the workers share the cores, and results do not depend on how many there are.
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench chaos clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## make the environment and run studies/sportcenter_weights.yaml at quick scale
+	$(BIN)/ablate run studies/sportcenter_weights.yaml $(ARGS)
+
+test: $(READY) ## run the tests
+	$(THREADS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+
+lint: $(READY) ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## run the benchmarks
+	$(THREADS) $(BIN)/python -m pytest -q -m bench tests/bench $(ARGS)
+
+chaos: $(READY) ## run the tests that kill processes
+	$(BIN)/python -m pytest -q -m chaos tests/chaos $(ARGS)
+
+clean: ## remove the environment and the caches; results stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
+
+# torch first and alone: the rest then takes whichever build of it the machine offers.
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) -e '.[dev]'
+	@touch $@

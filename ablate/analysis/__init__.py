@@ -1,0 +1,1 @@
+"""Statistics over finished records: intervals per arm and paired contrasts."""

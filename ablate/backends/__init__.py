@@ -1,0 +1,1 @@
+"""Ways to run trials: Ray Tune on one machine or many, or this very process for a debugger."""

@@ -1,0 +1,149 @@
+"""A Ray cluster for one run: a private one on this machine, or the one at an address. Only what was started is ended."""
+
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ablate.errors import BackendError
+
+NUM_START_TRIES = 3
+_PREFIX = "ablate-ray-"
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+_log = logging.getLogger(__name__)
+
+
+def prepare_environment() -> None:
+    """Set what Ray reads from the environment; before ray is imported for the first time."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def scratch_folder(parent: Path | None) -> Iterator[Path]:
+    """Give a folder that is gone afterwards, with those that killed runs left beside it.
+
+    Args:
+        parent: Where; by default the system's folder for temporary files.
+    """
+    place = Path(parent or tempfile.gettempdir())
+    place.mkdir(parents=True, exist_ok=True)
+    _sweep(place)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+    with (folder / "owner.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(place: Path) -> None:
+    """Remove the folders whose owner was killed: nobody holds their lock any more."""
+    for path in place.glob(f"{_PREFIX}*/owner.lock"):
+        try:
+            with path.open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path.parent, ignore_errors=True)
+        except OSError:
+            continue
+
+
+@contextmanager
+def connected(address: str | None, *, num_cpus: int | None, folder: Path) -> Iterator[bool]:
+    """Connect to the cluster at `address`, or start a private one; what stands in this process already is used.
+
+    Args:
+        address: Ray's address, or `None`.
+        num_cpus: CPUs of a private cluster; by default all that this process may use.
+        folder: Where a private cluster keeps its files; a short path, for there are sockets in it.
+
+    Yields:
+        Whether the cluster is private, so that it will not grow.
+
+    Raises:
+        BackendError: It could not be reached or started.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield address is None
+        return
+    with _kept_signal_handlers():
+        _start(address, num_cpus=num_cpus, folder=folder)
+    try:
+        yield address is None
+    finally:
+        with _kept_signal_handlers():
+            ray.shutdown()
+
+
+def _start(address: str | None, *, num_cpus: int | None, folder: Path) -> None:
+    import ray
+
+    options = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        options |= {"num_cpus": num_cpus, "include_dashboard": False, "_temp_dir": str(folder)}
+    for number in range(1, NUM_START_TRIES + 1):
+        try:
+            with _path_for_workers():
+                ray.init(address=address or "local", **options)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if number == NUM_START_TRIES:
+                place = (
+                    f"the Ray cluster at {address} cannot be reached" if address else "Ray could not be started here"
+                )
+                raise BackendError(
+                    f"{place}, tried {number} times: {error}; `--backend local` runs without Ray"
+                ) from error
+            _log.warning("Ray did not start (try %d of %d): %s", number, NUM_START_TRIES, error)
+
+
+@contextmanager
+def _path_for_workers() -> Iterator[None]:
+    """Let the processes of a private cluster find the same packages as this one: they take over its environment."""
+    known = (sys.prefix, sys.base_prefix)
+    own = [path for path in sys.path if os.path.isdir(path) and not path.startswith(known)]
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([*own, *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+@contextmanager
+def _kept_signal_handlers() -> Iterator[None]:
+    """Keep the program's own handlers: `ray.init` puts others in their place."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            if handler is not None:
+                signal.signal(number, handler)

@@ -1,0 +1,222 @@
+"""The driver's end of the Ray backend: a searcher that asks the proposer, and callbacks that stop and watch.
+
+What was measured of Ray Tune decides the form: the searcher must never say "not now" while nothing runs (Tune would
+block), exceptions must not pass through Tune (it would turn them into text), and nothing here is ever restored from
+Tune's snapshots (the store is the truth). Imported only where ray is used.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from ablate.backends.attempts import Attempt, Attempts
+from ablate.errors import BackendError
+from ablate.search.proposer import WAIT
+from ablate.trial import Report, Resources, TrialSpec
+
+LOOK_AHEAD = 2.0
+"""Trials handed to Tune, in units of what fits at once: with none waiting, short trials run one at a time."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What searcher, callbacks and stopper share during one run.
+
+    Args:
+        attempts: Hands out attempts and takes what came of them.
+        stopping: The user's wish to stop.
+        settings: Part of every trial's configuration: where the store and the stop file are.
+        capacity: What the cluster has, by Ray's names.
+        may_grow: Whether the cluster may get more than it has now.
+        grace_s: Time that trials get between the wish to stop and their end.
+        start_timeout_s: Time within which one of the trials handed to Tune has to start while none runs.
+    """
+
+    attempts: Attempts
+    stopping: Callable[[], bool]
+    settings: Mapping[str, Any]
+    capacity: Mapping[str, float]
+    may_grow: bool
+    grace_s: float
+    start_timeout_s: float
+    handed: dict[str, Attempt] = field(default_factory=dict)
+    """Attempts that Tune has, by its own trial ids."""
+    running: set[str] = field(default_factory=set)
+    error: Exception | None = None
+    is_past_grace: bool = False
+
+    @property
+    def stop_file(self) -> Path:
+        """Its presence asks every trial to stop."""
+        return Path(self.settings["stop_file"])
+
+
+class Inert:
+    """Pickled as nothing: Tune writes searcher, callbacks and stopper into a snapshot that nobody reads."""
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return (object, ())
+
+
+class ProposerSearcher(Inert, Searcher):
+    """Gives Tune the trials that the proposer gives us, no more than the cluster can soon take."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(metric=None, mode=None)
+        self._run = run
+        self._kept: TrialSpec | None = None
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Give the next attempt's configuration, `None` for not now, or `FINISHED` for never again."""
+        if self._run.error is not None:
+            return self._finished()
+        try:
+            return self._suggest(trial_id)
+        except Exception as error:
+            self._run.error = error
+            return self._finished()
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        run = self._run
+        if run.stopping():
+            return self._finished()
+        answer = self._kept or run.attempts.next()
+        self._kept = None
+        if answer is WAIT:
+            return None
+        if not isinstance(answer, TrialSpec):
+            return self._finished()
+        self._check_feasible(answer)
+        if not self._has_room(answer.resources):
+            self._kept = answer
+            return None
+        attempt = run.attempts.claim(answer)
+        run.handed[trial_id] = attempt
+        return {
+            **run.settings,
+            "trial": answer.id,
+            "attempt": attempt.number,
+            "num_cpus": answer.resources.num_cpus,
+            "num_gpus": answer.resources.num_gpus,
+        }
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Take the end of an attempt; what came of it stands in the store."""
+        run = self._run
+        run.running.discard(trial_id)
+        try:
+            run.attempts.ended(run.handed.pop(trial_id))
+        except Exception as fault:
+            run.error = run.error or fault
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: the store is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing."""
+
+    def _finished(self) -> str:
+        return str(Searcher.FINISHED)
+
+    def _has_room(self, wanted: Resources) -> bool:
+        handed = [attempt.spec.resources for attempt in self._run.handed.values()]
+        if not handed:
+            return True
+        capacity = self._run.capacity
+        num_cpus = wanted.num_cpus + sum(resources.num_cpus for resources in handed)
+        num_gpus = wanted.num_gpus + sum(resources.num_gpus for resources in handed)
+        has_cpus = num_cpus <= LOOK_AHEAD * capacity.get("CPU", 0.0)
+        return has_cpus and (not wanted.num_gpus or num_gpus <= LOOK_AHEAD * capacity.get("GPU", 0.0))
+
+    def _check_feasible(self, spec: TrialSpec) -> None:
+        for name, wanted in (("CPU", spec.resources.num_cpus), ("GPU", spec.resources.num_gpus)):
+            found = self._run.capacity.get(name, 0.0)
+            if wanted > found and not self._run.may_grow:
+                raise BackendError(
+                    f"{spec.task} asks for {wanted:g} {name}s and this machine has {found:g}: "
+                    f"lower resources.num_{name.lower()}s in the study, or join a larger cluster with --address"
+                )
+
+
+class Watch(Inert, tune.Callback):
+    """Passes Tune's events on, asks trials to stop, ends those that are deaf, and notices when nothing starts."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._idle_since_s = time.monotonic()
+        self._asked_at_s: float | None = None
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Take note that an attempt got its process."""
+        self._run.running.add(trial.trial_id)
+        self._guarded(lambda: self._run.attempts.started(self._run.handed[trial.trial_id]))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Pass on one point of the curves."""
+        if "step" not in result:
+            return
+        attempt = self._run.handed[trial.trial_id]
+        report = Report(
+            trial_id=attempt.spec.id,
+            attempt=attempt.number,
+            step=result["step"],
+            metrics=result["metrics"],
+        )
+        self._guarded(lambda: self._run.attempts.reported(report))
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Look after stopping and starting; called about ten times a second."""
+        now_s = time.monotonic()
+        if self._run.stopping():
+            self._stop(trials, now_s)
+        if self._run.running or not self._run.handed:
+            self._idle_since_s = now_s
+        elif now_s - self._idle_since_s > self._run.start_timeout_s and self._run.error is None:
+            waiting = next(iter(self._run.handed.values())).spec
+            self._run.error = BackendError(
+                f"no trial started within {self._run.start_timeout_s:g} s: {waiting.task} asks for "
+                f"{waiting.resources.num_cpus:g} CPUs and {waiting.resources.num_gpus:g} GPUs, the cluster has "
+                f"{self._run.capacity.get('CPU', 0):g} and {self._run.capacity.get('GPU', 0):g}: free some, or run "
+                "the same command again"
+            )
+
+    def _stop(self, trials: list[Any], now_s: float) -> None:
+        if self._asked_at_s is None:
+            self._asked_at_s = now_s
+            self._guarded(lambda: self._run.stop_file.touch())
+        if now_s - self._asked_at_s <= self._run.grace_s or self._run.is_past_grace:
+            return
+        # Left to itself, Tune waits ten more seconds for each process that does not end.
+        for trial in trials:
+            if trial.trial_id in self._run.running and trial.temporary_state.ray_actor is not None:
+                ray.kill(trial.temporary_state.ray_actor)
+        self._run.is_past_grace = True
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:
+            self._run.error = self._run.error or error
+
+
+class Deadline(Inert, tune.Stopper):
+    """Ends the run at once when something broke, or when the time for trials to stop is over."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no single trial."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Say whether the whole run is to end now."""
+        return self._run.error is not None or self._run.is_past_grace

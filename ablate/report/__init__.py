@@ -1,0 +1,1 @@
+"""The end of a study: its table, figures and page."""

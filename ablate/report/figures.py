@@ -1,0 +1,137 @@
+"""Curves drawn as SVG text; the only door to matplotlib.
+
+One drawing serves both reports: the Markdown report links the file as drawn (dark ink on white), the HTML page inlines
+it with `inline_svg`, which lets ink and ground follow the page's light or dark colours.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+from ablate.report.curves import CurveData, Line, Panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PALETTE = ("#2f7ed8", "#e8743b", "#1fa187", "#b15fd0", "#c8a016", "#e0567f", "#6d8f2f", "#7d7d85", "#12a5c4", "#a2683c")
+"""Colours of the arms in the study's order, readable on white and on near-black; styles vary after the tenth."""
+
+_INK, _GRID = "#1b1c1f", "#c9cbd1"
+_DASHES = ("-", "--", "-.", ":")
+_MAX_COLUMNS = 2
+_ALPHA_BAND = 0.16
+
+
+def draw(data: CurveData) -> str:
+    """Draw one curve of a study: panels side by side, one legend below, bands where there are several seeds."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    columns = min(_MAX_COLUMNS, len(data.panels))
+    rows = -(-len(data.panels) // columns)
+    with rc_context(_style(data.curve.title)):
+        figure = Figure(figsize=(4.6 * columns if columns > 1 else 5.6, 3.3 * rows + 0.25), layout="constrained")
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for index, axes in enumerate(grid.flat):
+            if index < len(data.panels):
+                _panel(axes, data, data.panels[index], is_first=index % columns == 0)
+            else:
+                axes.set_axis_off()
+        _legend(figure, data)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
+def inline_svg(svg: str, *, name: str, title: str) -> str:
+    """Make a drawing fit to stand inside an HTML page.
+
+    Args:
+        svg: From `draw`.
+        name: Unique on the page; keeps the ids of several drawings apart.
+        title: Said to those who cannot see it.
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r' id="(?:figure|patch|axes|matplotlib\.axis|xtick|ytick|line2d|text|legend)_\d+"', "", body)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", body)
+    body = body.replace(_INK, "currentColor").replace(_GRID, "var(--rule)").replace("#ffffff", "transparent")
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    size = re.search(r'<svg[^>]*? width="([\d.]+)pt"', body)
+    width = f"{float(size.group(1)) * 4 / 3:.0f}px" if size else "100%"
+    body = re.sub(r'(<svg[^>]*?) width="[\d.]+pt"', r"\g<1>", body, count=1)
+    body = re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\g<1>", body, count=1)
+    label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    return body.replace("<svg", f'<svg role="img" aria-label="{label}" style="max-width: {width}"', 1)
+
+
+def _style(salt: str) -> dict[str, Any]:
+    """Settings of a drawing; the salt makes the ids, and so the file, the same each time."""
+    return {
+        "svg.fonttype": "none",
+        "svg.hashsalt": salt,
+        "font.family": "sans-serif",
+        "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
+        "font.size": 10,
+        "text.color": _INK,
+        "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
+        "axes.titlesize": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.axisbelow": True,
+        "grid.color": _GRID,
+        "grid.linewidth": 0.6,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "legend.frameon": False,
+        "legend.fontsize": 9,
+    }
+
+
+def _panel(axes: Axes, data: CurveData, panel: Panel, *, is_first: bool) -> None:
+    labels = _labels(data)
+    for line in panel.lines:
+        _line(axes, line, labels.index(line.label))
+    if panel.title:
+        axes.set_title(panel.title, loc="left")
+    axes.set_xlabel(data.curve.x)
+    if is_first:
+        axes.set_ylabel(data.curve.unit)
+    if data.curve.log:
+        axes.set_yscale("log")
+    axes.margins(x=0.02)
+
+
+def _line(axes: Axes, line: Line, index: int) -> None:
+    colour = PALETTE[index % len(PALETTE)]
+    dashes = _DASHES[index // len(PALETTE) % len(_DASHES)]
+    marker = "o" if len(line.steps) <= 20 else None
+    axes.plot(line.steps, line.mean, dashes, color=colour, label=line.label, linewidth=1.6, marker=marker, markersize=3)
+    if line.num_seeds > 1:
+        axes.fill_between(line.steps, line.low, line.high, color=colour, alpha=_ALPHA_BAND, linewidth=0)
+
+
+def _legend(figure: Figure, data: CurveData) -> None:
+    """Put one legend below all panels; a single line is named by the title alone."""
+    labels = _labels(data)
+    if len(labels) < 2:
+        return
+    handles = {
+        str(line.get_label()): line for axes in figure.axes for line in axes.get_lines() if line.get_label() in labels
+    }
+    longest = max(len(label) for label in labels)
+    columns = max(1, min(len(labels), 80 * len(data.panels[:_MAX_COLUMNS]) // (longest + 8) // 2 or 1))
+    figure.legend(
+        [handles[label] for label in labels], labels, loc="outside lower center", ncols=columns, handlelength=1.6
+    )
+
+
+def _labels(data: CurveData) -> list[str]:
+    """Names of all lines, each once, in the study's order."""
+    return list(dict.fromkeys(line.label for panel in data.panels for line in panel.lines))

@@ -1,0 +1,1 @@
+"""Running a plan: the loop, its signals, and what a person sees meanwhile."""

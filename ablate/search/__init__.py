@@ -1,0 +1,1 @@
+"""Where trials come from: the proposer interface, and (later) Optuna behind it."""

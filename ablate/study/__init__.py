@@ -1,0 +1,1 @@
+"""Study files: read, checked with file and line, and composed with the Hydra configuration."""

@@ -1,0 +1,7 @@
+"""Tasks: found by import path, bound to a configuration on the driver, called on the worker."""
+
+from ablate.target.binding import BoundTask, bind, instantiate
+from ablate.target.code import CodeFingerprint, code_fingerprint
+from ablate.target.task import Task, load_task, resolve
+
+__all__ = ["BoundTask", "CodeFingerprint", "Task", "bind", "code_fingerprint", "instantiate", "load_task", "resolve"]

@@ -1,0 +1,125 @@
+"""Binding: a configuration becomes a task's parameters on the driver, and its arguments on the worker."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from ablate.errors import Fault, StudyError
+from ablate.target.fields import Place, dataclass_in, declared, prune
+from ablate.target.task import Task, load_task
+from ablate.wording import Path, dotted, worded
+
+Json = Any
+"""A JSON value: what canonical JSON can hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundTask:
+    """What a task makes of a configuration.
+
+    Args:
+        parameters: Every parameter but `seed` and `trial`, all fields with their defaults, as JSON.
+        used: Places of the configuration that were taken, each with all below it.
+        fingerprints: What is behind the parameters that point at data, by dotted parameter path.
+    """
+
+    parameters: Mapping[str, Json]
+    used: frozenset[Place]
+    fingerprints: Mapping[str, str]
+
+
+def bind(task: Task, configuration: Mapping[str, Json]) -> BoundTask:
+    """Convert the part of a configuration that a task declares.
+
+    Conversion is strict, by declared type: `1` is a float where one is declared, `"1"` is not; a list becomes a
+    tuple. Numbers are written as their type has them, so that `1` and `1.0` give the same id.
+
+    Raises:
+        StudyError: One fault per key that is missing or has the wrong type, and per data set that is not there. The
+            faults carry the key only: where it was set is for the caller to find.
+    """
+    given, used = prune(task.parameters, configuration)
+    for field in fields(task.parameters):
+        if field.default is MISSING and field.default_factory is MISSING and dataclass_in(field.type) is not None:
+            given.setdefault(field.name, {})
+    parameters = _normal(task, _normal(task, given))
+    faults: list[Fault] = []
+    fingerprints: dict[str, str] = {}
+    for place, value in _fingerprinted(_converted(task, parameters), ()):
+        try:
+            fingerprints[dotted(place)] = str(value.fingerprint())
+        except (OSError, ValueError) as error:
+            faults.append(Fault(message=str(error), key=dotted(place)))
+        except Exception as error:  # the user's code: whatever it raises is told with its place
+            message = f"fingerprint() of {type(value).__name__} failed: {type(error).__name__}: {error}"
+            faults.append(Fault(message=message, key=dotted(place)))
+    if faults:
+        raise StudyError(faults)
+    return BoundTask(parameters=parameters, used=frozenset(used), fingerprints=fingerprints)
+
+
+def instantiate(path: str, parameters: Mapping[str, Json], *, seed: int | None, trial: object) -> Callable[[], object]:
+    """Make the call of a task from the JSON of its parameters; nothing is run yet.
+
+    Args:
+        path: Import path of the task.
+        parameters: As `bind` gave them.
+        seed: Given to a task that takes one.
+        trial: Given to a task that takes one.
+
+    Raises:
+        StudyError: The task is not importable here, or no longer takes these parameters.
+    """
+    task = load_task(path)
+    bound = _converted(task, parameters)
+    arguments: dict[str, Any] = {name: getattr(bound, name) for name in declared(task.parameters)}
+    if task.takes_seed:
+        if seed is None:
+            raise ValueError(f"task {path} takes a seed, got none")
+        arguments["seed"] = seed
+    if task.takes_trial:
+        arguments["trial"] = trial
+    return partial(task.function, **arguments)
+
+
+def _converted(task: Task, parameters: Mapping[str, Json]) -> Any:
+    """Convert JSON to the dataclass of a task's parameters."""
+    adapter = task.adapter
+    try:
+        return adapter.validate_json(json.dumps(dict(parameters)))
+    except ValidationError as error:
+        sentences = worded(
+            error.errors(),
+            dict(parameters),
+            keys_at=lambda place: task.keys_at([str(part) for part in place]),
+        )
+        faults = [Fault(message=message, key=dotted(place)) for place, message in sentences.items()]
+        raise StudyError(faults) from error
+
+
+def _normal(task: Task, parameters: Mapping[str, Json]) -> dict[str, Json]:
+    """Fill in the defaults and write every value as its declared type has it.
+
+    Done twice by `bind`: defaults are not converted at their first appearance.
+    """
+    written = task.adapter.dump_python(_converted(task, parameters), mode="json", warnings=False)
+    return prune(task.parameters, written)[0]
+
+
+def _fingerprinted(value: Any, place: Path) -> Iterator[tuple[Path, Any]]:
+    """Find the dataclasses inside a value that say what data they point at."""
+    if is_dataclass(value) and not isinstance(value, type):
+        if callable(getattr(type(value), "fingerprint", None)):
+            yield place, value
+        for field in fields(value):
+            yield from _fingerprinted(getattr(value, field.name), (*place, field.name))
+    elif isinstance(value, list | tuple):
+        for index, entry in enumerate(value):
+            yield from _fingerprinted(entry, (*place, index))
+    elif isinstance(value, dict):
+        for name, entry in value.items():
+            yield from _fingerprinted(entry, (*place, str(name)))

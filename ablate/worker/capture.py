@@ -1,0 +1,117 @@
+"""Whatever a trial prints or logs goes to its log file, and nothing that others print in the meantime.
+
+In the local backend the trial shares its process with the driver's live display and recorders, so output is told
+apart by thread: threads that stood before the trial are the driver's, the trial's own and those it starts are the
+trial's.
+"""
+
+import io
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO, cast
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class Capture:
+    """Knows which threads belong to the trial, and holds its open log."""
+
+    def __init__(self, log: TextIO) -> None:
+        self.log = log
+        me = threading.current_thread()
+        self._outsiders = {thread.ident for thread in threading.enumerate() if thread is not me}
+        self._suspended = threading.local()
+
+    def is_inside(self) -> bool:
+        """Say whether the current thread's output belongs to the trial."""
+        return not getattr(self._suspended, "on", False) and threading.get_ident() not in self._outsiders
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Let the current thread speak for the driver meanwhile."""
+        self._suspended.on = True
+        try:
+            yield
+        finally:
+            self._suspended.on = False
+
+
+@contextmanager
+def captured(path: Path) -> Iterator[Capture]:
+    """Send the trial's stdout, stderr, logging and warnings to the end of the file at `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    outer_out, outer_err = sys.stdout, sys.stderr
+    with path.open("a", encoding="utf-8", errors="replace", buffering=1) as log:
+        capture = Capture(log)
+        sys.stdout = cast(TextIO, _Split(capture, outer_out))
+        sys.stderr = cast(TextIO, _Split(capture, outer_err))
+        try:
+            with _logging_into(capture), warnings.catch_warnings():
+                warnings.simplefilter("default")
+                yield capture
+        finally:
+            sys.stdout, sys.stderr = outer_out, outer_err
+
+
+class _Split(io.TextIOBase):
+    """A stream with two ends: the log for the trial's threads, what stood there before for all others."""
+
+    def __init__(self, capture: Capture, outer: TextIO) -> None:
+        self._capture = capture
+        self._outer = outer
+
+    def _end(self) -> TextIO:
+        inside = self._capture.is_inside() and not self._capture.log.closed
+        return self._capture.log if inside else self._outer
+
+    def write(self, text: str) -> int:
+        return self._end().write(text)
+
+    def flush(self) -> None:
+        self._end().flush()
+
+    def isatty(self) -> bool:
+        return self._end().isatty()
+
+    def fileno(self) -> int:
+        return self._end().fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._end().encoding
+
+    def writable(self) -> bool:
+        return True
+
+
+@contextmanager
+def _logging_into(capture: Capture) -> Iterator[None]:
+    """Add the log as a handler of the root logger, and keep the trial's lines from the handlers that stand there."""
+    root = logging.getLogger()
+    outer_handlers, outer_level = list(root.handlers), root.level
+
+    def is_inside(record: logging.LogRecord) -> bool:
+        return capture.is_inside()
+
+    def is_outside(record: logging.LogRecord) -> bool:
+        return not capture.is_inside() and record.levelno >= outer_level
+
+    handler: logging.Handler = logging.StreamHandler(capture.log)
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.addFilter(is_inside)
+    for outer in outer_handlers:
+        outer.addFilter(is_outside)
+    root.addHandler(handler)
+    root.setLevel(min(outer_level, logging.INFO))
+    try:
+        yield
+    finally:
+        root.setLevel(outer_level)
+        root.removeHandler(handler)
+        for outer in outer_handlers:
+            outer.removeFilter(is_outside)

@@ -1,0 +1,142 @@
+"""The `trial` object that a task receives: checkpoints, curves, files, and the request to stop."""
+
+import math
+import numbers
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ablate.store import Store
+from ablate.trial import Report, TrialSpec
+from ablate.worker.capture import Capture
+
+CHECKPOINT_INTERVAL_S = 30.0
+
+
+class StopTrial(BaseException):
+    """Ends a task that was asked to stop: its state is saved, and it will be started again.
+
+    Not an `Exception`, so that a task's own `except Exception` lets it pass.
+    """
+
+
+class TrialContext:
+    """The platform's implementation of what tasks expect (`core.interfaces.Trial`, by structure).
+
+    Args:
+        store: Where everything goes.
+        spec: The trial.
+        attempt: The claimed attempt that every write carries.
+        device: Where the task should compute.
+        on_report: Takes each point after it is in the store.
+        stopping: Says whether the trial should save its state and end.
+        checkpoint_interval_s: Least time between two checkpoints that nobody asked for.
+        capture: Suspended while the driver's code runs in the trial's thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        spec: TrialSpec,
+        attempt: int,
+        device: str,
+        on_report: Callable[[Report], None],
+        stopping: Callable[[], bool],
+        checkpoint_interval_s: float,
+        capture: Capture,
+    ) -> None:
+        self.inputs: Mapping[str, Path] = {name: store.artifacts(needed) for name, needed in spec.needs.items()}
+        self.device = device
+        self.workers = 1
+        self._store = store
+        self._trial_id = spec.id
+        self._attempt = attempt
+        self._on_report = on_report
+        self._stopping = stopping
+        self._interval_s = checkpoint_interval_s
+        self._capture = capture
+        self._saved_at_s = time.monotonic()
+        self._is_positioned = False
+
+    def restore(self) -> dict[str, Any] | None:
+        """Give the state of the last checkpoint, or nothing; the curves are taken back to its step."""
+        checkpoint = self._store.load_checkpoint(self._trial_id)
+        self._position(checkpoint.step if checkpoint else None)
+        return checkpoint.state if checkpoint else None
+
+    def report(
+        self, step: int, metrics: Mapping[str, float], *, state: Callable[[], dict[str, Any]] | None = None
+    ) -> None:
+        """Add one point to the curves, and save `state()` when a checkpoint is due or the trial is to stop.
+
+        Raises:
+            StopTrial: The trial is to stop.
+            TypeError: A metric is not a number, or the state could not be read back safely.
+            StoreError: The store cannot be written, or this attempt was overtaken.
+        """
+        report = Report(
+            trial_id=self._trial_id,
+            attempt=self._attempt,
+            step=int(step),
+            metrics=as_metrics(metrics, "trial.report"),
+        )
+        if not self._is_positioned:
+            self._position(None)
+        self._store.append_report(report)
+        is_stopping = self._stopping()
+        is_due = time.monotonic() - self._saved_at_s >= self._interval_s
+        if state is not None and (is_stopping or is_due):
+            self._store.save_checkpoint(self._trial_id, self._attempt, report.step, state())
+            self._saved_at_s = time.monotonic()
+        with self._capture.suspended():
+            self._on_report(report)
+        if is_stopping:
+            raise StopTrial(f"asked to stop after step {report.step}")
+
+    def artifact(self, name: str) -> Path:
+        """Give the path of a file of the trial; its folder is made.
+
+        Raises:
+            ValueError: The name leads out of the trial's folder.
+        """
+        folder = self._store.artifacts(self._trial_id)
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"trial.artifact: {name!r} leads out of the trial's folder; expected a relative path")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def close(self) -> None:
+        """Leave no points of earlier attempts behind a task that neither restored nor reported."""
+        if not self._is_positioned:
+            self._position(None)
+
+    def _position(self, step: int | None) -> None:
+        self._store.rewind_curves(self._trial_id, self._attempt, step)
+        self._is_positioned = True
+
+
+def as_metrics(found: object, where: str) -> dict[str, float]:
+    """Check and convert a dict of numbers; scalars of numpy and torch count as numbers.
+
+    Raises:
+        TypeError: It is something else; the text says which key.
+    """
+    if not isinstance(found, Mapping):
+        raise TypeError(f"{where}: expected a dict of numbers, got {type(found).__name__}")
+    metrics: dict[str, float] = {}
+    for name, value in found.items():
+        is_number = isinstance(value, numbers.Real) or (hasattr(value, "item") and getattr(value, "ndim", None) == 0)
+        if not isinstance(name, str) or not is_number:
+            raise TypeError(
+                f"{where}: expected a dict of numbers by name, got {type(value).__name__} {value!r:.60} at {name!r}"
+            )
+        metrics[name] = float(value)
+    return metrics
+
+
+def num_threads(num_cpus: float) -> int:
+    """Give the threads that a trial's libraries may use: whole CPUs, one at least."""
+    return max(1, math.floor(num_cpus))

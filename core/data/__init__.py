@@ -1,0 +1,1 @@
+"""Readers of real data sets, each converting to the library's units and axes."""

@@ -1,0 +1,1 @@
+"""Cameras, rigs and triangulation."""

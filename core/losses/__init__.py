@@ -1,0 +1,1 @@
+"""Loss functions, under the papers' equation numbers."""

@@ -1,0 +1,1 @@
+"""The published systems, equation after equation."""

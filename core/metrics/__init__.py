@@ -1,0 +1,1 @@
+"""Errors a paper reports, one value per sample."""

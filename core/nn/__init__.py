@@ -1,0 +1,1 @@
+"""Networks: backbones, detectors, lifters, weight heads."""

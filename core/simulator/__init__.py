@@ -1,0 +1,1 @@
+"""A simulated court: motion, cameras, pictures and the truth about them."""

@@ -1,0 +1,1 @@
+"""What a study names: callables with typed parameters."""

@@ -1,0 +1,1 @@
+"""What training loops share: phases that can be resumed in the same bits, and minibatch order."""
