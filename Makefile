@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench chaos clean
+.PHONY: help run test lint bench chaos
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,9 +35,6 @@ bench: $(READY) ## run the benchmarks
 
 chaos: $(READY) ## run the tests that kill processes
 	$(BIN)/python -m pytest -q -m chaos tests/chaos $(ARGS)
-
-clean: ## remove the environment and the caches; results stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
 
 # torch first and alone: the rest then takes whichever build of it the machine offers.
 $(READY): pyproject.toml constraints.txt

@@ -23,6 +23,8 @@ class Skeleton:
             raise ValueError(f"a skeleton needs distinct names and one parent each, got {self.names}, {self.parents}")
         if self.parents.count(-1) != 1:
             raise ValueError(f"a skeleton has one root (parent -1), got parents {self.parents}")
+        if not all(-1 <= parent < len(self.names) for parent in self.parents):
+            raise ValueError(f"a skeleton's parents must be joints 0 to {len(self.names) - 1}, got {self.parents}")
         for joint in range(len(self.names)):
             self._depth(joint)
 

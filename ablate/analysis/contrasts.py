@@ -26,7 +26,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A mean over seeds with its t interval. `sd`, `low` and `high` are `None` where `n` is 1: one seed has no spread."""
+    """A mean over seeds with its t interval. `sd`, `low` and `high` are `None` where `n` is 1: no spread."""
 
     n: int
     mean: float
@@ -116,18 +116,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _contrasts(
-    results: Results, metric: str, by_arm: Mapping[str, Mapping[int | None, float]]
-) -> tuple[Contrast, ...]:
+def _contrasts(results: Results, metric: str, by_arm: Mapping[str, Mapping[int | None, float]]) -> tuple[Contrast, ...]:
     reference = results.study.reference
     drafts = [_paired(results, metric, name, by_arm) for name in by_arm if name != reference]
     adjusted = iter(holm([draft.p for draft in drafts if draft.p is not None]))
     return tuple(draft if draft.p is None else replace(draft, p_holm=next(adjusted)) for draft in drafts)
 
 
-def _paired(
-    results: Results, metric: str, arm: str, by_arm: Mapping[str, Mapping[int | None, float]]
-) -> Contrast:
+def _paired(results: Results, metric: str, arm: str, by_arm: Mapping[str, Mapping[int | None, float]]) -> Contrast:
     reference = results.study.reference
     ours, theirs = by_arm[arm], by_arm[reference]
     differences = {seed: ours[seed] - theirs[seed] for seed in ours if seed in theirs}

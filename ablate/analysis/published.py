@@ -94,7 +94,8 @@ def check_published(study: Study) -> list[Fault]:
     if table is None:
         mapped = [f"paper_rows.{arm.name}" for arm in study.arms if arm.paper]
         mapped += [f"metrics.{index}.paper" for index, metric in enumerate(study.metrics) if metric.paper]
-        return [_fault(study, key, "points into a published table, but the study names none in `paper`") for key in mapped]
+        message = "points into a published table, but the study names none in `paper`"
+        return [_fault(study, key, message) for key in mapped]
     faults = [
         _fault(study, f"paper_rows.{arm.name}", _unknown(f"row of {study.paper}", arm.paper, table.values))
         for arm in study.arms

@@ -1,4 +1,4 @@
-"""A Ray cluster for one run: a private one on this machine, or the one at an address. Only what was started is ended."""
+"""A Ray cluster for one run: a private one here, or the one at an address. Only what was started is ended."""
 
 import fcntl
 import logging
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ablate.errors import BackendError
 
@@ -97,14 +98,17 @@ def connected(address: str | None, *, num_cpus: int | None, folder: Path) -> Ite
 
 def _start(address: str | None, *, num_cpus: int | None, folder: Path) -> None:
     import ray
+    from ray._private import worker
 
-    options = {"log_to_driver": False, "logging_level": logging.ERROR}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         options |= {"num_cpus": num_cpus, "include_dashboard": False, "_temp_dir": str(folder)}
     for number in range(1, NUM_START_TRIES + 1):
         try:
             with _path_for_workers():
                 ray.init(address=address or "local", **options)
+            # Else a thread of Ray's prints to our stdout whenever a worker dies; the switch is its debugger's.
+            worker._worker_logs_enabled = False
             return
         except Exception as error:
             ray.shutdown()

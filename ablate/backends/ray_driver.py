@@ -72,7 +72,7 @@ class ProposerSearcher(Inert, Searcher):
         self._run = run
         self._kept: TrialSpec | None = None
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         """Give the next attempt's configuration, `None` for not now, or `FINISHED` for never again."""
         if self._run.error is not None:
             return self._finished()
@@ -191,7 +191,7 @@ class Watch(Inert, tune.Callback):
     def _stop(self, trials: list[Any], now_s: float) -> None:
         if self._asked_at_s is None:
             self._asked_at_s = now_s
-            self._guarded(lambda: self._run.stop_file.touch())
+            self._guarded(self._run.stop_file.touch)
         if now_s - self._asked_at_s <= self._run.grace_s or self._run.is_past_grace:
             return
         # Left to itself, Tune waits ten more seconds for each process that does not end.

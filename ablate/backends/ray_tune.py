@@ -78,7 +78,7 @@ class RayTuneBackend:
                 "stop_file": str(scratch / "stop"),
                 "checkpoint_interval_s": self._checkpoint_interval_s,
             },
-            capacity=ray.cluster_resources(),
+            capacity=ray.cluster_resources(),  # type: ignore[no-untyped-call]
             may_grow=not is_private,
             grace_s=self._grace_s,
             start_timeout_s=self._start_timeout_s,
@@ -102,9 +102,12 @@ def _tuner(run: Any, scratch: Path) -> Any:
     from ablate.backends.ray_trainable import TrialActor
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    trainable = tune.with_resources(TrialActor, lambda config: {"cpu": config["num_cpus"], "gpu": config["num_gpus"]})
+
+    def request(config: dict[str, Any]) -> Any:
+        return tune.PlacementGroupFactory([{"CPU": config["num_cpus"], "GPU": config["num_gpus"]}])
+
     return tune.Tuner(
-        trainable,
+        tune.with_resources(TrialActor, request),
         tune_config=tune.TuneConfig(
             search_alg=ProposerSearcher(run),
             num_samples=-1,

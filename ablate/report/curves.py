@@ -42,6 +42,12 @@ class CurveData:
         """Whether there is anything to draw."""
         return any(panel.lines for panel in self.panels)
 
+    @property
+    def caption(self) -> str:
+        """What is drawn, in a sentence."""
+        banded = any(line.num_seeds > 1 for panel in self.panels for line in panel.lines)
+        return f"{self.curve.title}. {'Mean over seeds with its 95 % band.' if banded else 'One seed, no band.'}"
+
 
 def gather_curves(plan: Plan, store: Store) -> tuple[CurveData, ...]:
     """Read what the arms' trials reported, one panel per metric with a line per arm.

@@ -23,6 +23,8 @@ _INK, _GRID = "#1b1c1f", "#c9cbd1"
 _DASHES = ("-", "--", "-.", ":")
 _MAX_COLUMNS = 2
 _ALPHA_BAND = 0.16
+_CHARACTER_IN = 0.065
+"""Width of a letter of the legend, for as many columns as fit."""
 
 
 def draw(data: CurveData) -> str:
@@ -33,14 +35,16 @@ def draw(data: CurveData) -> str:
     columns = min(_MAX_COLUMNS, len(data.panels))
     rows = -(-len(data.panels) // columns)
     with rc_context(_style(data.curve.title)):
-        figure = Figure(figsize=(4.6 * columns if columns > 1 else 5.6, 3.3 * rows + 0.25), layout="constrained")
+        figure = Figure(layout="constrained")
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for index, axes in enumerate(grid.flat):
             if index < len(data.panels):
                 _panel(axes, data, data.panels[index], is_first=index % columns == 0)
             else:
                 axes.set_axis_off()
-        _legend(figure, data)
+        width_in = 4.6 * columns if columns > 1 else 5.6
+        legend_in = _legend(figure, data, width_in)
+        figure.set_size_inches(width_in, 3.0 * rows + legend_in)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return text.getvalue()
@@ -68,7 +72,7 @@ def inline_svg(svg: str, *, name: str, title: str) -> str:
     return body.replace("<svg", f'<svg role="img" aria-label="{label}" style="max-width: {width}"', 1)
 
 
-def _style(salt: str) -> dict[str, Any]:
+def _style(salt: str) -> Any:
     """Settings of a drawing; the salt makes the ids, and so the file, the same each time."""
     return {
         "svg.fonttype": "none",
@@ -102,7 +106,7 @@ def _panel(axes: Axes, data: CurveData, panel: Panel, *, is_first: bool) -> None
         axes.set_title(panel.title, loc="left")
     axes.set_xlabel(data.curve.x)
     if is_first:
-        axes.set_ylabel(data.curve.unit)
+        axes.set_ylabel("" if data.curve.unit == "1" else data.curve.unit)
     if data.curve.log:
         axes.set_yscale("log")
     axes.margins(x=0.02)
@@ -117,19 +121,20 @@ def _line(axes: Axes, line: Line, index: int) -> None:
         axes.fill_between(line.steps, line.low, line.high, color=colour, alpha=_ALPHA_BAND, linewidth=0)
 
 
-def _legend(figure: Figure, data: CurveData) -> None:
-    """Put one legend below all panels; a single line is named by the title alone."""
+def _legend(figure: Figure, data: CurveData, width_in: float) -> float:
+    """Put one legend below all panels and give its height in inches; a single line is named by the title alone."""
     labels = _labels(data)
     if len(labels) < 2:
-        return
+        return 0.0
     handles = {
         str(line.get_label()): line for axes in figure.axes for line in axes.get_lines() if line.get_label() in labels
     }
-    longest = max(len(label) for label in labels)
-    columns = max(1, min(len(labels), 80 * len(data.panels[:_MAX_COLUMNS]) // (longest + 8) // 2 or 1))
+    entry_in = 0.45 + _CHARACTER_IN * max(len(label) for label in labels)
+    columns = max(1, min(len(labels), int(width_in / entry_in)))
     figure.legend(
         [handles[label] for label in labels], labels, loc="outside lower center", ncols=columns, handlelength=1.6
     )
+    return 0.1 + 0.19 * -(-len(labels) // columns)
 
 
 def _labels(data: CurveData) -> list[str]:

@@ -1,4 +1,4 @@
-"""How numbers are written in reports: as many decimals as their intervals bear, signs on differences, short durations."""
+"""How numbers are written in reports: as many decimals as their intervals bear, short durations."""
 
 import math
 from collections.abc import Iterable
@@ -22,11 +22,16 @@ def decimals_for(estimates: Iterable[Estimate]) -> int:
 
 
 def fixed(value: float, decimals: int, *, sign: bool = False) -> str:
-    """Write a value with fixed decimals; one too small for them keeps two digits in scientific form."""
+    """Write a value with fixed decimals; one too small for them keeps two digits of its own."""
     plus = "+" if sign and value > 0.0 else ""
     if value != 0.0 and abs(value) < 0.5 * 10.0**-decimals:
-        return f"{plus}{value:.1e}"
+        return f"{plus}{value:.2g}"
     return f"{plus}{value:.{decimals}f}"
+
+
+def printed_decimals(values: Iterable[float]) -> int:
+    """Give the most decimals among printed numbers, which their column then has throughout."""
+    return max((len(f"{value:.6f}".rstrip("0").partition(".")[2]) for value in values), default=0)
 
 
 def interval(found: Estimate, decimals: int, *, sign: bool = False) -> str:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from ablate.analysis.contrasts import Analysis, Contrast
 from ablate.analysis.published import Comparison
-from ablate.analysis.results import Gap
-from ablate.report.numbers import decimals_for, fixed, interval, p_value, seeds_text
+from ablate.report.numbers import decimals_for, fixed, interval, p_value, printed_decimals, seeds_text
 from ablate.study.model import Metric
 
 CONTRADICTED = "(!)"
@@ -87,7 +86,7 @@ def build_groups(analysis: Analysis, comparisons: Mapping[tuple[str, str], Compa
         grouped.setdefault(prefix, []).append(metric)
     return tuple(
         Group(
-            title=prefix or "results",
+            title=prefix.replace("_", " ") or "results",
             metrics=tuple(_metric_table(analysis, comparisons, metric) for metric in metrics),
             rows=_arm_rows(analysis, comparisons, metrics),
         )
@@ -102,25 +101,6 @@ def headline_metrics(groups: Sequence[Group], limit: int = 2) -> tuple[MetricTab
     return tuple([*firsts, *rest][:limit])
 
 
-def summary_sentences(analysis: Analysis, groups: Sequence[Group]) -> list[str]:
-    """Say each headline contrast in one sentence."""
-    reference = analysis.results.study.reference
-    sentences = []
-    for metric in headline_metrics(groups):
-        for row in metric.contrasts:
-            if not row.difference:
-                sentences.append(f"{metric.name}: {row.arm} cannot be compared to {reference}: {row.remark}.")
-                continue
-            sentences.append(f"{metric.name}: {row.arm} {_verdict_words(row, reference)} {_size_words(row, metric)}.")
-    return sentences
-
-
-def gap_sentence(gap: Gap) -> str:
-    """Say one missing number: arm, seed, metric if it is one of several, and why."""
-    who = gap.arm if gap.seed is None else f"{gap.arm} seed {gap.seed}"
-    return f"{who}: {gap.metric}: {gap.reason}" if gap.metric else f"{who}: {gap.reason}"
-
-
 def seed_counts(analysis: Analysis) -> str:
     """Give the number of seeds behind the table: `n = 3`, or a range where arms differ."""
     counts = [found.n for arms in analysis.estimates.values() for found in arms.values()]
@@ -129,23 +109,27 @@ def seed_counts(analysis: Analysis) -> str:
     return f"n = {_span(counts)}"
 
 
-def _metric_table(
-    analysis: Analysis, comparisons: Mapping[tuple[str, str], Comparison], metric: Metric
-) -> MetricTable:
+def metric_head(metric: MetricTable) -> str:
+    """Write `mpjpe [mm]`."""
+    return f"{metric.short} [{metric.unit}]" if metric.unit else metric.short
+
+
+def _metric_table(analysis: Analysis, comparisons: Mapping[tuple[str, str], Comparison], metric: Metric) -> MetricTable:
     contrasts = analysis.contrasts[metric.name]
     decimals = decimals_for([contrast.estimate for contrast in contrasts if contrast.estimate])
     beside = {contrast.arm: comparisons.get((metric.name, contrast.arm)) for contrast in contrasts}
+    printed = _printed_decimals(comparisons, metric.name)
     return MetricTable(
         name=metric.name,
         short=metric.name.rpartition("/")[2],
         unit="" if metric.unit == "1" else metric.unit,
         better=metric.better,
         has_paper=any((metric.name, arm.name) in comparisons for arm in analysis.results.study.arms),
-        contrasts=tuple(_contrast_row(contrast, beside[contrast.arm], decimals) for contrast in contrasts),
+        contrasts=tuple(_contrast_row(contrast, beside[contrast.arm], decimals, printed) for contrast in contrasts),
     )
 
 
-def _contrast_row(contrast: Contrast, beside: Comparison | None, decimals: int) -> ContrastRow:
+def _contrast_row(contrast: Contrast, beside: Comparison | None, decimals: int, printed: int) -> ContrastRow:
     found = contrast.estimate
     remarks = [contrast.note] if contrast.note else []
     if contrast.unpaired:
@@ -158,7 +142,7 @@ def _contrast_row(contrast: Contrast, beside: Comparison | None, decimals: int) 
         interval=interval(found, decimals, sign=True) if found else "",
         p_holm=p_value(contrast.p_holm),
         verdict=str(contrast.verdict),
-        paper=_paper_delta(beside),
+        paper=_paper_delta(beside, printed),
         agreement=_agreement(beside),
         ratio=_ratio(beside),
         remark="; ".join(remarks),
@@ -167,10 +151,10 @@ def _contrast_row(contrast: Contrast, beside: Comparison | None, decimals: int) 
     )
 
 
-def _paper_delta(beside: Comparison | None) -> str:
+def _paper_delta(beside: Comparison | None, printed: int) -> str:
     if beside is None or beside.delta is None:
         return ""
-    text = f"{beside.delta:+g}"
+    text = fixed(beside.delta, printed, sign=True)
     return f"{text} {CONTRADICTED}" if beside.contradicted else text
 
 
@@ -178,8 +162,8 @@ def _agreement(beside: Comparison | None) -> str:
     """Compare signs; what our interval does not decide is said to be open."""
     if beside is None or beside.same_sign is None:
         return ""
-    word = "same" if beside.same_sign else "opposite"
-    return word if beside.decided else f"{word}, open"
+    word = "same sign" if beside.same_sign else "opposite sign"
+    return word if beside.decided else f"{word} (open)"
 
 
 def _ratio(beside: Comparison | None) -> str:
@@ -213,7 +197,8 @@ def _arm_cell(
     metric, arm = place
     found = analysis.estimates[metric].get(arm)
     beside = comparisons.get(place)
-    paper = "" if beside is None or beside.value is None else f"{beside.value:g}"
+    printed = _printed_decimals(comparisons, metric)
+    paper = "" if beside is None or beside.value is None else fixed(beside.value, printed)
     if found is None:
         return ArmCell(mean="missing", interval="", sd="", paper=paper)
     return ArmCell(
@@ -224,22 +209,11 @@ def _arm_cell(
     )
 
 
+def _printed_decimals(comparisons: Mapping[tuple[str, str], Comparison], metric: str) -> int:
+    values = [beside.value for (name, _), beside in comparisons.items() if name == metric]
+    return printed_decimals(value for value in values if value is not None)
+
+
 def _span(counts: Sequence[int]) -> str:
     low, high = min(counts), max(counts)
     return str(low) if low == high else f"{low} to {high}"
-
-
-def _verdict_words(row: ContrastRow, reference: str) -> str:
-    if row.verdict == "undecided":
-        return f"against {reference} is undecided,"
-    return f"is {row.verdict} than {reference},"
-
-
-def _size_words(row: ContrastRow, metric: MetricTable) -> str:
-    size = " ".join(part for part in (row.difference, metric.unit, row.interval) if part)
-    if row.source.note:
-        size += f" ({row.source.note})"
-    if not row.paper:
-        return size
-    agreement = f", {row.agreement} sign" if row.agreement else ""
-    return f"{size}; the paper has {row.paper}{agreement}"

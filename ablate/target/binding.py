@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ablate.errors import Fault, StudyError
-from ablate.target.fields import Place, dataclass_in, declared, prune
+from ablate.target.fields import dataclass_in, declared, prune
 from ablate.target.task import Task, load_task
 from ablate.wording import Path, dotted, worded
 
@@ -23,12 +23,10 @@ class BoundTask:
 
     Args:
         parameters: Every parameter but `seed` and `trial`, all fields with their defaults, as JSON.
-        used: Places of the configuration that were taken, each with all below it.
         fingerprints: What is behind the parameters that point at data, by dotted parameter path.
     """
 
     parameters: Mapping[str, Json]
-    used: frozenset[Place]
     fingerprints: Mapping[str, str]
 
 
@@ -42,7 +40,7 @@ def bind(task: Task, configuration: Mapping[str, Json]) -> BoundTask:
         StudyError: One fault per key that is missing or has the wrong type, and per data set that is not there. The
             faults carry the key only: where it was set is for the caller to find.
     """
-    given, used = prune(task.parameters, configuration)
+    given = prune(task.parameters, configuration)
     for field in fields(task.parameters):
         if field.default is MISSING and field.default_factory is MISSING and dataclass_in(field.type) is not None:
             given.setdefault(field.name, {})
@@ -59,7 +57,7 @@ def bind(task: Task, configuration: Mapping[str, Json]) -> BoundTask:
             faults.append(Fault(message=message, key=dotted(place)))
     if faults:
         raise StudyError(faults)
-    return BoundTask(parameters=parameters, used=frozenset(used), fingerprints=fingerprints)
+    return BoundTask(parameters=parameters, fingerprints=fingerprints)
 
 
 def instantiate(path: str, parameters: Mapping[str, Json], *, seed: int | None, trial: object) -> Callable[[], object]:
@@ -107,7 +105,7 @@ def _normal(task: Task, parameters: Mapping[str, Json]) -> dict[str, Json]:
     Done twice by `bind`: defaults are not converted at their first appearance.
     """
     written = task.adapter.dump_python(_converted(task, parameters), mode="json", warnings=False)
-    return prune(task.parameters, written)[0]
+    return prune(task.parameters, written)
 
 
 def _fingerprinted(value: Any, place: Path) -> Iterator[tuple[Path, Any]]:

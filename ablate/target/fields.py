@@ -1,13 +1,10 @@
 """Which part of a configuration declared types take: nested dataclasses take their fields and leave the rest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
-
-Place = tuple[str, ...]
-"""Keys from the outside in."""
 
 
 def dataclass_in(annotation: Any) -> type[Any] | None:
@@ -23,32 +20,24 @@ def dataclass_in(annotation: Any) -> type[Any] | None:
     return annotation if isinstance(annotation, type) and is_dataclass(annotation) else None
 
 
-@cache
-def declared(kind: Any) -> Mapping[str, Any]:
-    """Give the annotation of each field of a dataclass that a configuration may set."""
+def _declared(kind: Any) -> Mapping[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind) if field.init}
 
 
-def prune(kind: type[Any], values: Mapping[str, Any]) -> tuple[dict[str, Any], set[Place]]:
-    """Keep what a dataclass declares.
+declared: Callable[[Any], Mapping[str, Any]] = cache(_declared)
+"""Gives the annotation of each field of a dataclass that a configuration may set."""
 
-    Returns:
-        The kept mapping, and the place of each value that was kept whole (all below it is used).
-    """
+
+def prune(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep what a dataclass declares, also inside the dataclasses within it."""
     kept: dict[str, Any] = {}
-    used: set[Place] = set()
     for name, annotation in declared(kind).items():
-        if name not in values:
-            continue
-        inner = dataclass_in(annotation)
-        if inner is not None and isinstance(values[name], dict):
-            kept[name], below = prune(inner, values[name])
-            used |= {(name, *place) for place in below}
-        else:
-            kept[name] = values[name]
-            used.add((name,))
-    return kept, used
+        if name in values:
+            inner = dataclass_in(annotation)
+            nested = inner is not None and isinstance(values[name], dict)
+            kept[name] = prune(inner, values[name]) if inner is not None and nested else values[name]
+    return kept
 
 
 def fields_at(kind: type[Any], place: Sequence[str]) -> tuple[str, ...]:
@@ -58,3 +47,11 @@ def fields_at(kind: type[Any], place: Sequence[str]) -> tuple[str, ...]:
     annotation = declared(kind).get(place[0])
     inner = dataclass_in(annotation)
     return fields_at(inner, place[1:]) if inner is not None else ()
+
+
+def num_declared(kind: type[Any], place: Sequence[str]) -> int:
+    """Count how many keys of a place are declared, from the outside in; all of them where a field takes the rest."""
+    if not place or place[0] not in declared(kind):
+        return 0
+    inner = dataclass_in(declared(kind)[place[0]])
+    return 1 + num_declared(inner, place[1:]) if inner is not None else len(place)

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
 from ablate.errors import Fault, StudyError
-from ablate.target.fields import fields_at
+from ablate.target.fields import fields_at, num_declared
 from ablate.wording import did_you_mean
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -47,6 +47,10 @@ class Task:
     def keys_at(self, place: Sequence[str]) -> tuple[str, ...]:
         """List the keys declared for the mapping at a place; empty where anything or nothing may stand."""
         return fields_at(self.parameters, place)
+
+    def num_declared(self, place: Sequence[str]) -> int:
+        """Count how many keys of a place are declared, from the outside in; all of them where the task takes it."""
+        return num_declared(self.parameters, place)
 
 
 def resolve(path: str) -> Callable[..., object]:

@@ -42,10 +42,13 @@ def clean_process(*, seed: int, num_threads: int) -> Iterator[None]:
         random.seed(seed)
         np.random.seed(seed % NUMPY_SEEDS)
         torch.manual_seed(seed)
+        # Frozen, what stood before is not looked through: a collection takes 1 ms instead of 80 ms with torch loaded.
+        gc.freeze()
         try:
             yield
         finally:
             gc.collect()
+            gc.unfreeze()
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
 

@@ -7,7 +7,6 @@ top-left pixel is (0, 0). Points of any dtype and device go in and come out; the
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 import torch
 
@@ -66,7 +65,7 @@ class Camera:
         focal_px: float,
         size_px: tuple[int, int],
         up: Sequence[float] = (0.0, 0.0, 1.0),
-    ) -> Self:
+    ) -> "Camera":
         """Make a camera without distortion at `eye_mm` that sees `target_mm` in the middle of its image.
 
         Args:

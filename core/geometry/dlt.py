@@ -1,12 +1,13 @@
 """The linear algebra under triangulation: one symmetric 4x4 matrix for each view, and its smallest eigenvector.
 
 With rows `r = x P3 - P1` and `y P3 - P2` a view's matrix is the sum of `r r^T`. Adding the matrices of a set of views,
-each times its squared weight, gives the normal matrix of their direct linear transform (Hartley & Zisserman, sec. 12.2).
+each times its squared weight, gives the normal matrix of their direct linear transform (Hartley & Zisserman, sec.
+12.2). The solution is its smallest eigenvector; float64 and the scene's frame keep squaring the rows harmless.
 """
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -80,7 +81,7 @@ class ViewSystems:
     @classmethod
     def build(
         cls, projections: Float[Tensor, "*batch V 3 4"], points_px: Float[Tensor, "*batch V J 2"], metric: Metric
-    ) -> Self:
+    ) -> "ViewSystems":
         """Form the rows of every detection and their outer products."""
         matrix, points = projections.double(), points_px.double()
         frame = scene_frame(projections) if metric == "scene" else None

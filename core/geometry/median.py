@@ -1,5 +1,6 @@
 """Medians that triangulation needs: the geometric median of points, and the median of a masked axis."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -8,6 +9,9 @@ from core.typing import Bool, Float, Tensor
 
 EvenMedian = Literal["mean", "lower"]
 """Median of an even number of values: the mean of the two middle ones (numpy) or the lower of them (torch)."""
+
+COST_SLACK = 1e-12
+"""Relative difference of two sums of distances that is rounding: near the minimum Newton's step is the better one."""
 
 
 def masked_median(
@@ -30,7 +34,7 @@ def geometric_median(
     points: Float[Tensor, "*batch N 3"],
     valid: Bool[Tensor, "*batch N"],
     *,
-    tolerance: float = 1e-3,
+    tolerance: float = 1e-5,
     smoothing: float = 1e-3,
     max_steps: int = 100,
 ) -> Float[Tensor, "*batch 3"]:
@@ -42,74 +46,81 @@ def geometric_median(
     differentiation), however many steps were taken.
 
     Args:
-        points: Candidates; an invalid one may hold anything, NaN too. The defaults below suit millimetres.
+        points: Candidates; an invalid one may hold anything, NaN too. The defaults below are for millimetres.
         valid: Which candidates count.
-        tolerance: Stop when no median moves farther than this.
+        tolerance: Stop when no median moves farther than this, which is to be well below `smoothing`.
         smoothing: Distance below which the cone around a point is rounded off.
         max_steps: Stop in any case.
     """
-    points = torch.where(valid[..., None], points, 0.0)
-    weights = valid.to(points.dtype)
+    weights = valid.to(points.dtype).flatten(0, -2)
+    candidates = torch.where(valid[..., None], points, 0.0).flatten(0, -3)
     with torch.no_grad():
-        median = torch.stack([masked_median(axis, valid) for axis in points.unbind(-1)], dim=-1)
-        for _ in range(max_steps):
-            moved = _descend(median, points, weights, smoothing)
-            step = (moved - median).norm(dim=-1)
-            median = moved
-            if step.numel() == 0 or float(step.max()) <= tolerance:
-                break
-        hessian = _hessian(median, points, weights, smoothing)
-    if not points.requires_grad:
-        return median
-    pull = _pull(median, points, weights, smoothing)
-    return median + torch.linalg.solve(hessian, pull - pull.detach())
+        median = _minimise(candidates, weights, tolerance, smoothing, max_steps)
+        hessian = _expand(median, candidates, weights, smoothing).hessian
+    if candidates.requires_grad:
+        pull = _expand(median, candidates, weights, smoothing).pull
+        median = median + torch.linalg.solve(hessian, pull - pull.detach())
+    return median.view(*points.shape[:-2], 3)
 
 
-def _distances(
-    median: Float[Tensor, "*batch 3"], points: Float[Tensor, "*batch N 3"], smoothing: float
-) -> Float[Tensor, "*batch N"]:
-    return ((points - median[..., None, :]).square().sum(dim=-1) + smoothing**2).sqrt()
-
-
-def _pull(
-    median: Float[Tensor, "*batch 3"],
-    points: Float[Tensor, "*batch N 3"],
-    weights: Float[Tensor, "*batch N"],
-    smoothing: float,
-) -> Float[Tensor, "*batch 3"]:
-    """Negative gradient of the sum of distances: one unit vector towards each point."""
-    pulls = weights / _distances(median, points, smoothing)
-    return (pulls[..., None] * (points - median[..., None, :])).sum(dim=-2)
-
-
-def _hessian(
-    median: Float[Tensor, "*batch 3"],
-    points: Float[Tensor, "*batch N 3"],
-    weights: Float[Tensor, "*batch N"],
-    smoothing: float,
-) -> Float[Tensor, "*batch 3 3"]:
-    """Second derivative of the sum of distances; the identity where no point is valid."""
-    distances = _distances(median, points, smoothing)
-    directions = (points - median[..., None, :]) / distances[..., None]
-    pulls = weights / distances
-    total = pulls.sum(dim=-1)
-    eye = torch.eye(3, dtype=points.dtype, device=points.device)
-    scale = torch.where(total > 0, total, 1.0)[..., None, None]
-    outer = torch.einsum("...n,...ni,...nj->...ij", pulls, directions, directions)
-    return scale * (eye * (1 + 1e-9)) - outer
+def _minimise(
+    points: Float[Tensor, "B N 3"], weights: Float[Tensor, "B N"], tolerance: float, smoothing: float, max_steps: int
+) -> Float[Tensor, "B 3"]:
+    """Descend from the median of each coordinate; problems that have converged rest."""
+    median = torch.stack([masked_median(axis, weights > 0) for axis in points.unbind(-1)], dim=-1)
+    active = torch.arange(len(points), device=points.device)
+    for _ in range(max_steps):
+        if len(active) == 0:
+            break
+        moved = _descend(median[active], points[active], weights[active], smoothing)
+        is_moving = (moved - median[active]).norm(dim=-1) > tolerance
+        median[active] = moved
+        active = active[is_moving]
+    return median
 
 
 def _descend(
-    median: Float[Tensor, "*batch 3"],
-    points: Float[Tensor, "*batch N 3"],
-    weights: Float[Tensor, "*batch N"],
-    smoothing: float,
-) -> Float[Tensor, "*batch 3"]:
+    median: Float[Tensor, "B 3"], points: Float[Tensor, "B N 3"], weights: Float[Tensor, "B N"], smoothing: float
+) -> Float[Tensor, "B 3"]:
     """Take the better of Weiszfeld's and Newton's step."""
-    pull = _pull(median, points, weights, smoothing)
-    total = (weights / _distances(median, points, smoothing)).sum(dim=-1, keepdim=True)
-    weiszfeld = median + pull / torch.where(total > 0, total, 1.0)
-    newton = median + torch.linalg.solve(_hessian(median, points, weights, smoothing), pull)
+    here = _expand(median, points, weights, smoothing)
+    weiszfeld = median + here.pull / here.stiffness[:, None]
+    newton = median + torch.linalg.solve(here.hessian, here.pull)
     cost_weiszfeld = (weights * _distances(weiszfeld, points, smoothing)).sum(dim=-1, keepdim=True)
     cost_newton = (weights * _distances(newton, points, smoothing)).sum(dim=-1, keepdim=True)
-    return torch.where(cost_newton <= cost_weiszfeld, newton, weiszfeld)
+    return torch.where(cost_newton <= cost_weiszfeld * (1 + COST_SLACK), newton, weiszfeld)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Expansion:
+    """The sum of distances around a place.
+
+    Attributes:
+        pull: Its negative gradient: one unit vector towards each point.
+        stiffness: Sum of inverse distances, Weiszfeld's bound of the second derivative; 1 where no point is valid.
+        hessian: Its second derivative, not quite singular for points on a line.
+    """
+
+    pull: Float[Tensor, "B 3"]
+    stiffness: Float[Tensor, "B"]
+    hessian: Float[Tensor, "B 3 3"]
+
+
+def _expand(
+    median: Float[Tensor, "B 3"], points: Float[Tensor, "B N 3"], weights: Float[Tensor, "B N"], smoothing: float
+) -> _Expansion:
+    distances = _distances(median, points, smoothing)
+    directions = (points - median[:, None]) / distances[..., None]
+    pulls = weights / distances
+    total = pulls.sum(dim=-1)
+    stiffness = torch.where(total > 0, total, 1.0)
+    eye = torch.eye(3, dtype=points.dtype, device=points.device)
+    return _Expansion(
+        pull=(weights[..., None] * directions).sum(dim=-2),
+        stiffness=stiffness,
+        hessian=stiffness[:, None, None] * (eye * (1 + 1e-9)) - directions.mT @ (pulls[..., None] * directions),
+    )
+
+
+def _distances(median: Float[Tensor, "B 3"], points: Float[Tensor, "B N 3"], smoothing: float) -> Float[Tensor, "B N"]:
+    return ((points - median[:, None]).square().sum(dim=-1) + smoothing**2).sqrt()

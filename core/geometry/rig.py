@@ -23,7 +23,7 @@ _COURT_SIDE_MM = (
     (-2_000.0, 9_600.0, 3_600.0),
     (-11_000.0, 4_500.0, 3_400.0),
 )
-_ROOF_MM = ((-4_500.0, -2_000.0, 8_500.0), (4_500.0, 2_000.0, 8_500.0))
+_ROOF_MM = ((-500.0, -6_000.0, 8_500.0), (500.0, 6_000.0, 8_500.0))
 _COURT_TARGET_MM = (0.0, 0.0, 900.0)
 
 
@@ -113,6 +113,8 @@ def _rig_entries(path: Path, content: Mapping[str, Any], key: str | None) -> Map
 
 
 def _read_camera(where: str, entry: Mapping[str, Any]) -> Camera:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where}: expected an object with K, R, t, size, got {entry!r}")
     missing = [name for name in ("K", "R", "t", "size") if name not in entry]
     if missing:
         raise ValueError(f"{where}: lacks {', '.join(missing)}; a camera has K, R, t, size and perhaps dist")
@@ -168,8 +170,8 @@ def ring_rig(
 def court_rig(generator: torch.Generator | None = None) -> Rig:
     """Eight fixed cameras around a court: six at its sides (2.6 to 3.6 m high), two on the roof (8.5 m).
 
-    Views of 1920 x 1080, focal lengths 1250 px (sides) and 1000 px (roof). The world's origin is the middle of a floor of
-    9 m x 6.4 m, which every camera sees to a height of 2 m.
+    Views of 1920 x 1080, focal lengths 1250 px (sides) and 1000 px (roof). The world's origin is the middle of a floor
+    of 9 m x 6.4 m, which every camera sees to a height of 2 m.
 
     Args:
         generator: Moves each camera by up to 0.5 m along each axis of the floor (never beyond |x| = 11 m, |y| = 9.8 m),

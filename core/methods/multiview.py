@@ -14,12 +14,35 @@ class MultiViewData(Protocol):
     `images` may be memory-mapped; a batch is read when it is indexed.
     """
 
-    images: UInt8[Tensor, "N V 3 H W"]
-    projections: Float[Tensor, "N V 3 4"]
-    joints_mm: Float[Tensor, "N J 3"]
-    joints_px: Float[Tensor, "N V J 2"]
-    visible: Bool[Tensor, "N V J"]
-    inside: Bool[Tensor, "N V"]
+    @property
+    def images(self) -> UInt8[Tensor, "N V 3 H W"]:
+        """Crops."""
+        ...
+
+    @property
+    def projections(self) -> Float[Tensor, "N V 3 4"]:
+        """World millimetres to crop pixels."""
+        ...
+
+    @property
+    def joints_mm(self) -> Float[Tensor, "N J 3"]:
+        """True joints in the world."""
+        ...
+
+    @property
+    def joints_px(self) -> Float[Tensor, "N V J 2"]:
+        """Their projections in the crops."""
+        ...
+
+    @property
+    def visible(self) -> Bool[Tensor, "N V J"]:
+        """Joints that the camera sees."""
+        ...
+
+    @property
+    def inside(self) -> Bool[Tensor, "N V"]:
+        """Views whose crop lies inside the image."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,14 @@ class SimpleBaseline(nn.Module):
         self.heatmaps = nn.Conv2d(256, num_joints, 1)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B J h w"], Float[Tensor, "B 2048 a b"]]:
-        """Give heatmaps and the last feature map of the backbone."""
+        """Give heatmaps and the last feature map of the backbone.
+
+        Raises:
+            ValueError: The crop's sides are no multiples of 32.
+        """
+        height_px, width_px = images.shape[-2:]
+        if height_px % ResNet50.stride or width_px % ResNet50.stride:
+            raise ValueError(f"resnet50 takes crops with sides of multiples of 32 pixels, got {height_px}x{width_px}")
         features = self.backbone(images)
         return self.heatmaps(self.deconvolutions(features)), features
 

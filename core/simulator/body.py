@@ -33,9 +33,6 @@ class Limb:
     joints: tuple[int, ...] | None = None
 
 
-FOOT_EXTENT = (0.45, -0.10)
-"""Of a foot: forward of the ankle and downward, in units of the distance between the hips, which fixes its direction."""
-
 LIMBS = (
     Limb(start=1, end=4, radii_mm=(112, 112), cloth=("shorts", "shorts"), extent=(0.1, 0.9), joints=(0, 1, 4)),
     Limb(start=1, end=2, radii_mm=(92, 62), cloth=("shorts", "skin"), split=0.62),
@@ -57,7 +54,6 @@ LIMBS = (
 )
 NUM_LIMBS = len(LIMBS)
 FEET = (5, 6)
-GARMENTS = ("skin", "hair", "jersey", "shorts", "shoes", *(f"{w}_{s}" for w in ("sock", "sleeve", "hand") for s in "lr"))
 REFERENCE_STATURE_MM = 1850.0
 
 
@@ -81,6 +77,11 @@ def limb_shows_joint() -> Bool[Tensor, "J L"]:
         for joint in limb.joints or (limb.start, limb.end):
             shows[joint, index] = True
     return shows
+
+
+def limb_splits() -> Float[Tensor, " L"]:
+    """Give where along each limb its second garment begins."""
+    return torch.tensor([limb.split for limb in LIMBS])
 
 
 def build_bodies(joints_mm: Float[Tensor, "T P 17 3"], stature_mm: Float[Tensor, " P"]) -> Capsules:

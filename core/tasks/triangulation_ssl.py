@@ -78,7 +78,7 @@ class ArmPart:
 
 def pretrain_detector(*, method: PretrainedPart, trial: Trial) -> dict[str, float]:
     """Train the detector on the other synthetic domain, once for all arms and seeds."""
-    crops = open_pretraining(trial.inputs["pictures"])
+    crops = open_pretraining(trial.inputs["pictures"] / "pretraining")
     detectors = _new_detectors(method.detector, seed=0).to(trial.device)
     error_px = _train_supervised(
         detectors,

@@ -111,7 +111,7 @@ def _take_step(phase: Phase) -> dict[str, Tensor]:
     phase.optimiser.zero_grad(set_to_none=True)
     loss, metrics = phase.loss()
     if not torch.isfinite(loss):
-        raise FloatingPointError(f"{phase.name}: the loss is {float(loss)}; lower the learning rate or clip more")
+        raise FloatingPointError(f"{phase.name}: the loss is {loss.item()}; lower the learning rate or clip more")
     loss.backward()
     if phase.max_gradient_norm is not None:
         nn.utils.clip_grad_norm_(phase.module.parameters(), phase.max_gradient_norm)

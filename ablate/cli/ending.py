@@ -1,0 +1,91 @@
+"""How a command ends: every exception becomes a sentence and an exit code; tracebacks go to a file unless asked for."""
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+import typer
+
+from ablate.cli.places import shown
+from ablate.errors import AblateError, ExitCode
+
+DEBUG_VARIABLE = "ABLATE_DEBUG"
+READER_GONE = 128 + 13
+"""What the shell says of a program whose output was cut off (`ablate list | head -1`): 128 + SIGPIPE."""
+
+_P = ParamSpec("_P")
+
+
+def guarded(command: Callable[_P, ExitCode]) -> Callable[_P, None]:
+    """Make a command end the way DESIGN says: with its own exit code, or with that of what went wrong."""
+
+    @wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            code: int = command(*args, **kwargs)
+            sys.stdout.flush()
+        except typer.Exit:
+            raise
+        except BrokenPipeError:
+            _silence_stdout()
+            code = READER_GONE
+        except KeyboardInterrupt:
+            complain(f"interrupted; the same command goes on from here: {same_command()}")
+            code = ExitCode.INTERRUPTED
+        except AblateError as error:
+            _show_traceback_if_asked()
+            complain(str(error))
+            code = error.exit_code
+        except Exception as error:
+            code = _internal(error)
+        raise typer.Exit(code)
+
+    return run
+
+
+def complain(text: str) -> None:
+    """Write to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def same_command() -> str:
+    """Give the command line that is running, so that it can be pasted to go on."""
+    program = sys.argv[0]
+    found = shutil.which("ablate")
+    is_known = found is not None and Path(found).resolve() == Path(program).resolve()
+    return shlex.join(["ablate" if is_known else shown(Path(program)), *sys.argv[1:]])
+
+
+def _internal(error: Exception) -> ExitCode:
+    sentence = f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"
+    if _debugging():
+        _show_traceback_if_asked()
+        complain(sentence)
+        return ExitCode.INTERNAL
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="ablate-error-", suffix=".log", encoding="utf-8", delete=False
+    ) as file:
+        file.write(f"{same_command()}\n\n{traceback.format_exc()}")
+    complain(f"{sentence}; the traceback is in {file.name}, or run with `ablate --debug ...`")
+    return ExitCode.INTERNAL
+
+
+def _show_traceback_if_asked() -> None:
+    if _debugging():
+        traceback.print_exc()
+
+
+def _debugging() -> bool:
+    return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+
+
+def _silence_stdout() -> None:
+    """Let the interpreter's last flush go nowhere, instead of raising again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

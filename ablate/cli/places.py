@@ -1,0 +1,108 @@
+"""Where a command's arguments point: the study's file, its project, and the store of its results."""
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablate.errors import Fault, StudyError
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.", show_default=False)]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="The name of a study, or its file.", show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Hydra overrides over the study's base: method.sigma_mm=20 scale=standard replicates=8.",
+        show_default=False,
+    ),
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="FOLDER",
+        envvar="ABLATE_STORE",
+        help="Where results are kept; by default `runs` in the study's project.",
+        show_default=False,
+    ),
+]
+
+_NAME_LINE = re.compile(r"""^(study|title):[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^#\n]*?))[ \t]*(?:#.*)?$""", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A study as it was named on the command line: what it is called, and the root of its store."""
+
+    name: str
+    store: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heading:
+    """What a study file says of itself, read without checking the rest of it."""
+
+    name: str
+    title: str
+
+
+def project_folder(start: Path) -> Path:
+    """Give the nearest folder from `start` upwards that holds `conf/` or `pyproject.toml`, or else `start`."""
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / "conf").is_dir() or (folder / "pyproject.toml").is_file():
+            return folder
+    return start
+
+
+def store_root(given: Path | None, start: Path) -> Path:
+    """Give the folder of the store: the one that was asked for, or `runs` in the project around `start`."""
+    return given.absolute() if given else project_folder(start) / "runs"
+
+
+def make_importable(study: Path) -> None:
+    """Let tasks lie in the study's project without being installed; nothing that is installed is hidden by them."""
+    folder = str(project_folder(study.parent))
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def named(text: str, given_store: Path | None) -> Named:
+    """Find out which study is meant by a name or a file.
+
+    Raises:
+        StudyError: It is a file that is not there or that names no study.
+    """
+    path = Path(text)
+    if path.suffix not in (".yaml", ".yml"):
+        return Named(name=text, store=store_root(given_store, Path.cwd()))
+    if not path.is_file():
+        raise StudyError([Fault(message="there is no such file", path=path)])
+    found = heading(path)
+    if found is None:
+        raise StudyError([Fault(message="names no study; a study begins with `study: <name>`", path=path)])
+    return Named(name=found.name, store=store_root(given_store, path.parent))
+
+
+def heading(path: Path) -> Heading | None:
+    """Read a study file's name and title, or nothing where it has no name."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = {match[1]: match[2] or match[3] or match[4] or "" for match in _NAME_LINE.finditer(text)}
+    name = found.get("study", "")
+    return Heading(name=name, title=found.get("title", "")) if name else None
+
+
+def shown(path: Path) -> str:
+    """Write a path as one would type it here: relative to the working directory where it lies below it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,57 @@
+"""The plan as a proposer: every trial once, when what it needs is finished."""
+
+from collections.abc import Collection
+from heapq import heapify, heappop, heappush
+
+from ablate.plan.model import Plan
+from ablate.search.proposer import DONE, WAIT, Answer
+from ablate.trial import Outcome, Status, TrialSpec
+
+
+class PlanProposer:
+    """Proposes what is planned and not finished, in the plan's order.
+
+    A trial whose stage did not finish is never proposed: `unreachable` says why, by trial id.
+    """
+
+    def __init__(self, plan: Plan, finished: Collection[str]) -> None:
+        self.unreachable: dict[str, str] = {}
+        self._specs = {id_: spec for id_, spec in plan.specs.items() if id_ not in finished}
+        self._labels = {trial.spec.id: trial.label for trial in plan.trials}
+        self._places = {id_: place for place, id_ in enumerate(self._specs)}
+        self._missing = {id_: set(spec.needs.values()) & self._specs.keys() for id_, spec in self._specs.items()}
+        self._dependants: dict[str, list[str]] = {id_: [] for id_ in self._specs}
+        for id_, needs in self._missing.items():
+            for need in needs:
+                self._dependants[need].append(id_)
+        self._ready = [(self._places[id_], id_) for id_, needs in self._missing.items() if not needs]
+        heapify(self._ready)
+        self._running: set[str] = set()
+
+    def ask(self) -> TrialSpec | Answer:
+        """Give the next trial, `WAIT` while something that runs may free others, or `DONE`."""
+        if self._ready:
+            _, id_ = heappop(self._ready)
+            self._running.add(id_)
+            return self._specs[id_]
+        return WAIT if self._running else DONE
+
+    def tell(self, outcome: Outcome) -> None:
+        """Take an outcome: it frees the trials that waited for it, or puts them out of reach."""
+        self._running.discard(outcome.trial_id)
+        if outcome.status is Status.FINISHED:
+            for id_ in self._dependants[outcome.trial_id]:
+                self._missing[id_].discard(outcome.trial_id)
+                if not self._missing[id_] and id_ not in self.unreachable:
+                    heappush(self._ready, (self._places[id_], id_))
+            return
+        reason = f"needs {self._labels[outcome.trial_id]}, which {_ENDED[outcome.status]}"
+        lost = list(self._dependants[outcome.trial_id])
+        while lost:
+            id_ = lost.pop()
+            if id_ not in self.unreachable:
+                self.unreachable[id_] = reason
+                lost += self._dependants[id_]
+
+
+_ENDED = {Status.FAILED: "failed", Status.INTERRUPTED: "was interrupted", Status.PRUNED: "was pruned"}

@@ -1,0 +1,149 @@
+"""MLflow's own page over the right store, and the links that open a study's runs there."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from ablate.errors import AblateError
+from ablate.records.mlflow import default_tracking_uri, find_study
+
+_START_SECONDS = 90.0
+_POLL_SECONDS = 0.25
+_MAX_COMPARED = 100
+
+
+def comparison_url(base: str, experiment_id: str, run_ids: Sequence[str]) -> str:
+    """Give the link to MLflow's page that compares runs side by side."""
+    runs, experiments = (quote(json.dumps(list(ids), separators=(",", ":"))) for ids in (run_ids, [experiment_id]))
+    return f"{base.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}"
+
+
+def runs_url(base: str, experiment_id: str) -> str:
+    """Give the link to the classic table of an experiment's runs."""
+    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs"
+
+
+def study_links(base: str, tracking_uri: str, study: str) -> list[str]:
+    """Write the lines that lead to a study's runs, or to what to do where it has none."""
+    found = find_study(tracking_uri, study)
+    if found is None or not found.run_ids:
+        return [f"{study} has no runs in MLflow yet: `ablate run` mirrors them"]
+    compared = found.run_ids[:_MAX_COMPARED]
+    return [
+        f"{study}: runs     {runs_url(base, found.experiment_id)}",
+        f"{study}: compare  {comparison_url(base, found.experiment_id, compared)}",
+    ]
+
+
+def serve(
+    store_root: Path,
+    tracking_uri: str | None,
+    study: str | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 5000,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Start MLflow's server over the store and keep it until Ctrl-C; for a configured server, print its links only.
+
+    Args:
+        store_root: Root of the store, for its own MLflow.
+        tracking_uri: A server or database; `None` is the store's own.
+        study: Whose runs to link to.
+        host: Address to listen on.
+        port: Port to listen on.
+        say: Where lines for the user go.
+
+    Raises:
+        AblateError: The port is taken, or the server did not start.
+    """
+    uri = tracking_uri or default_tracking_uri(store_root.absolute())
+    if uri.startswith(("http://", "https://")):
+        say(f"MLflow is at {uri}")
+        _say_links(say, uri, uri, study)
+        return
+    _check_port(host, port)
+    base = f"http://{host}:{port}"
+    child = _start(uri, store_root.absolute(), host, port)
+    try:
+        _wait_until_up(child, base)
+        say(f"MLflow is at {base} (end with Ctrl-C)")
+        _say_links(say, base, uri, study)
+        child.wait()
+    except KeyboardInterrupt:
+        say("MLflow ended")
+    finally:
+        _end(child)
+
+
+def _say_links(say: Callable[[str], None], base: str, uri: str, study: str | None) -> None:
+    for line in study_links(base, uri, study) if study else []:
+        say(line)
+
+
+def _start(uri: str, root: Path, host: str, port: int) -> subprocess.Popen[bytes]:
+    """Start the server as a child in a session of its own, so that Ctrl-C reaches it through us alone."""
+    artifacts = (root / "mlflow-artifacts").as_uri()
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--artifacts-destination",
+        artifacts,
+    ]
+    quiet = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    return subprocess.Popen(
+        [*command, "--host", host, "--port", str(port), "--workers", "1"],
+        env=quiet,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _check_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise AblateError(
+                f"{host}:{port} cannot be listened on ({error.strerror}): choose another --port"
+            ) from error
+
+
+def _wait_until_up(child: subprocess.Popen[bytes], base: str) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise AblateError(f"MLflow's server ended with code {child.returncode}; `mlflow server` alone says why")
+        try:
+            with urlopen(f"{base}/health", timeout=5):
+                return
+        except (URLError, OSError):
+            time.sleep(_POLL_SECONDS)
+    raise AblateError(f"MLflow's server did not answer at {base} within {_START_SECONDS:.0f} s")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End the server and the workers it started: they share its process group, which has its pid."""
+    try:
+        os.killpg(child.pid, signal.SIGTERM)
+        child.wait(timeout=10)
+    except ProcessLookupError:
+        pass
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()

@@ -1,0 +1,274 @@
+"""Composing the configuration of every arm; the only door to Hydra.
+
+Groups (`method: triangulation_ssl`) go through Hydra's `compose`, once per distinct set of choices. Values
+(`method.sigma_mm: 20`) are then set over the result: base entries first, the command line over them, the arm last.
+They may name keys that `conf/` does not spell; whether a task declares them is checked when it is bound.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from ablate.errors import Fault, StudyError
+from ablate.study.model import Study
+from ablate.study.settings import (
+    PLATFORM_KEYS,
+    Setting,
+    Settings,
+    Spot,
+    groups_of,
+    read_settings,
+    spot_of,
+    study_spot,
+)
+from ablate.study.yaml_file import YamlFile, read_yaml, shown_path
+from ablate.trial import Json
+from ablate.wording import quoted
+
+_PRIMARY = "config"
+_UNSCALED = "unscaled"
+"""The scale's name where `conf/` has no scales."""
+
+Choices = tuple[str, ...]
+"""Hydra overrides that choose groups' options, one per group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """The configuration of every arm, and where each key of it was set.
+
+    Args:
+        study: The study.
+        conf: The folder of Hydra groups.
+        settings: What the study sets over it.
+        scale: Name of the scale.
+        num_replicates: How many seeds.
+        first_seed: The first of them.
+        arms: Configuration by arm, without the platform's own keys.
+    """
+
+    study: Study
+    conf: Path
+    settings: Settings
+    scale: str
+    num_replicates: int
+    first_seed: int
+    arms: Mapping[str, Mapping[str, Json]]
+    _files: dict[Choices, list[tuple[YamlFile, str]]] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that a study can choose from."""
+        return groups_of(self.conf)
+
+    def spot(self, arm: str, key: str) -> Spot:
+        """Find where a dotted key of an arm's configuration was set."""
+        settings = self.settings.of(arm)
+        choices = _choices(settings)
+        if choices not in self._files:
+            self._files[choices] = _merged_files(self.conf, choices)
+        return spot_of(self.study, settings, self._files[choices], key)
+
+
+def compose_study(study: Study) -> Composition:
+    """Compose the configuration of every arm.
+
+    Raises:
+        StudyError: Every fault of the overrides, each with its line in the study file, or `command line`.
+    """
+    conf = find_conf(study)
+    settings = read_settings(study, conf, _parsed)
+    with _hydra(conf):
+        composer = _Composer(study, conf)
+        common = (*settings.base, *settings.command)
+        platform = composer.configuration(common)
+        arms = {arm: composer.configuration(settings.of(arm)) for arm in settings.arms}
+    if any(setting.key == "replicates" for setting in settings.command) or study.num_replicates is None:
+        num_replicates = composer.count("replicates", platform, common, least=1)
+    else:
+        num_replicates = study.num_replicates
+    first_seed = composer.count("first_seed", {"first_seed": 0} | platform, common, least=0)
+    if composer.faults:
+        raise StudyError(list(dict.fromkeys(composer.faults)))
+    return Composition(
+        study=study,
+        conf=conf,
+        settings=settings,
+        scale=str(platform.get("scale", _UNSCALED)),
+        num_replicates=num_replicates,
+        first_seed=first_seed,
+        arms={
+            arm: {key: value for key, value in configuration.items() if key not in PLATFORM_KEYS}
+            for arm, configuration in arms.items()
+        },
+    )
+
+
+def find_conf(study: Study) -> Path:
+    """Find `conf/` in the study's folder or the nearest one above it.
+
+    Raises:
+        StudyError: There is none.
+    """
+    for folder in study.path.parents:
+        if (folder / "conf" / f"{_PRIMARY}.yaml").is_file():
+            return folder / "conf"
+    message = f"there is no conf/{_PRIMARY}.yaml in {shown_path(study.path.parent)} or in a folder above it"
+    raise StudyError([Fault(message=message, path=shown_path(study.path))])
+
+
+class _Composer:
+    """Composes inside Hydra's context; keeps what is wrong, so that all of it is told at once."""
+
+    def __init__(self, study: Study, conf: Path) -> None:
+        self.study = study
+        self.conf = conf
+        self.faults: list[Fault] = []
+        self._composed: dict[Choices, Any] = {}
+
+    def configuration(self, settings: Sequence[Setting]) -> dict[str, Json]:
+        """Give the resolved configuration, empty where it cannot be composed."""
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        composed = self._chosen(_choices(settings))
+        if composed is None:
+            return {}
+        for setting in settings:
+            if setting.is_choice:
+                continue
+            try:
+                OmegaConf.update(composed, setting.key, setting.value, merge=True, force_add=True)
+            except (OmegaConfBaseException, ValueError, TypeError) as error:
+                self.faults.append(
+                    setting.spot.fault(f"cannot be set to {quoted(setting.value)}: {_first_line(error)}")
+                )
+        try:
+            resolved: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            key = getattr(error, "full_key", None) or ""
+            self.faults.append(self._spot(settings, key).fault(_first_line(error)))
+            return {}
+        for key, message in _not_json(resolved, ""):
+            self.faults.append(self._spot(settings, key).fault(message))
+        return dict(resolved)
+
+    def count(self, key: str, platform: Mapping[str, Json], settings: Sequence[Setting], *, least: int) -> int:
+        """Read one of the platform's numbers."""
+        value = platform.get(key)
+        if value is None:
+            if not self.faults:
+                message = f"missing: neither the study nor a scale in {shown_path(self.conf)} says how many"
+                self.faults.append(study_spot(self.study, key).fault(message))
+        elif isinstance(value, bool) or not isinstance(value, int) or value < least:
+            message = f"expected an integer >= {least}, got {quoted(value)}"
+            self.faults.append(self._spot(settings, key).fault(message))
+        else:
+            return value
+        return least
+
+    def _chosen(self, choices: Choices) -> Any:
+        """Give a copy of what the chosen options compose to (done once per set of choices), `None` where they do not."""
+        from hydra import compose
+        from hydra.errors import HydraException
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+        from yaml import YAMLError  # type: ignore[import-untyped]  # PyYAML is OmegaConf's reader
+
+        if choices not in self._composed:
+            try:
+                self._composed[choices] = compose(_PRIMARY, overrides=list(choices))
+                OmegaConf.set_struct(self._composed[choices], False)
+            except (HydraException, OmegaConfBaseException, YAMLError) as error:
+                self._composed[choices] = None
+                self.faults += _broken_files(self.conf) or [
+                    Fault(message=f"cannot be composed: {_first_line(error)}", path=shown_path(self.conf))
+                ]
+        return copy.deepcopy(self._composed[choices])
+
+    def _spot(self, settings: Sequence[Setting], key: str) -> Spot:
+        return spot_of(self.study, settings, _merged_files(self.conf, _choices(settings)), key)
+
+
+def _parsed(text: str) -> tuple[str, Json]:
+    """Read one override by Hydra's grammar.
+
+    Raises:
+        ValueError: It is no `key=value`, or deletes or sweeps.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ValueError(f"expected key=value, as in `method.sigma_mm=20`, got {quoted(text)}") from error
+    if override.is_delete():
+        raise ValueError(f"expected key=value, got the deletion {quoted(text)}: set the key to the value wanted")
+    if override.is_sweep_override():
+        raise ValueError(
+            f"expected one value, got several in {quoted(text)}: a list is [a,b], and arms are for variants"
+        )
+    key = override.key_or_group if override.package is None else f"{override.key_or_group}@{override.package}"
+    return key, override.value()
+
+
+def _choices(settings: Sequence[Setting]) -> Choices:
+    """Write the choices as Hydra overrides; of several for one group the last counts."""
+    chosen = {setting.key: setting.value for setting in settings if setting.is_choice}
+    return tuple(f"{group}={'null' if option is None else option}" for group, option in sorted(chosen.items()))
+
+
+def _merged_files(conf: Path, choices: Choices) -> list[tuple[YamlFile, str]]:
+    """List the files behind a set of choices in the order of their merging, each with the key it is put under."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+
+    with _hydra(conf):
+        loader = GlobalHydra.instance().config_loader()
+        entries = loader.compute_defaults_list(_PRIMARY, list(choices), RunMode.RUN).defaults
+    paths = [(conf / f"{entry.config_path}.yaml", entry.package or "") for entry in entries]
+    return [(read_yaml(path), package) for path, package in paths if path.is_file()]
+
+
+def _hydra(conf: Path) -> AbstractContextManager[None]:
+    """Point Hydra at a folder for a while."""
+    from hydra import initialize_config_dir
+
+    context: AbstractContextManager[None] = initialize_config_dir(version_base=None, config_dir=str(conf.resolve()))
+    return context
+
+
+def _broken_files(conf: Path) -> list[Fault]:
+    """Find the files of `conf/` that are not YAML: Hydra does not say which it was."""
+    faults: list[Fault] = []
+    for path in sorted(conf.rglob("*.yaml")):
+        try:
+            faults += read_yaml(path).faults
+        except StudyError as error:
+            faults += error.faults
+    return faults
+
+
+def _not_json(value: object, key: str) -> Iterator[tuple[str, str]]:
+    """Find what JSON cannot hold, by dotted key."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                yield key, f"a key must be text, got {quoted(name)}"
+            yield from _not_json(inner, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _not_json(inner, f"{key}.{index}")
+    elif isinstance(value, float) and not isfinite(value):
+        yield key, f"expected a finite number, got {value}"
+    elif value is not None and not isinstance(value, str | int | float | bool):
+        yield key, f"expected text or a number, got {quoted(value)}"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,164 @@
+"""What a study sets over `conf/`, and where it was said: entries of `base:`, the command line, arms."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.errors import Fault, StudyError
+from ablate.study.model import Study
+from ablate.study.yaml_file import YamlFile, shown_path
+from ablate.trial import Json
+from ablate.wording import expected_one_of, quoted
+
+PLATFORM_KEYS = ("scale", "replicates", "first_seed")
+"""Top-level keys of a configuration that belong to the platform; every other is a parameter of the tasks."""
+
+_KEY = re.compile(r"[A-Za-z_][\w-]*([./][\w-]+)*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """A place that a fault points to: a key in a file, or on the command line where `path` is `None`."""
+
+    path: Path | None
+    line: int | None
+    key: str
+
+    def fault(self, message: str) -> Fault:
+        """Make a fault here."""
+        return Fault(message=message, path=self.path, line=self.line, key=self.key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One override: a group's option (`method: triangulation_ssl`) or a value (`method.sigma_mm: 20`)."""
+
+    key: str
+    value: Json
+    spot: Spot
+    is_choice: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All overrides of a study, each list in the order in which it is applied."""
+
+    base: tuple[Setting, ...]
+    command: tuple[Setting, ...]
+    arms: dict[str, tuple[Setting, ...]]
+
+    def of(self, arm: str) -> tuple[Setting, ...]:
+        """Give what decides an arm's configuration; the arm itself has the last word."""
+        return (*self.base, *self.command, *self.arms[arm])
+
+
+def groups_of(conf: Path) -> tuple[str, ...]:
+    """List the groups of `conf/`, those inside `scale/` left out: they are chosen by name, never by hand."""
+    return tuple(sorted(folder.name for folder in conf.iterdir() if folder.is_dir() and any(folder.glob("*.yaml"))))
+
+
+def study_spot(study: Study, key: str) -> Spot:
+    """Give the place of a key of the study file; the file alone where it has no such key."""
+    return Spot(path=shown_path(study.path), line=study.lines.get(key), key=key)
+
+
+def read_settings(study: Study, conf: Path, parse: Callable[[str], tuple[str, Json]]) -> Settings:
+    """Read the overrides of a study.
+
+    Args:
+        study: The study.
+        conf: The folder of groups, which tells choices from values.
+        parse: Reads `key=value`; raises `ValueError` with a sentence.
+
+    Raises:
+        StudyError: An override is misspelt, a group lacks the option, or an arm sets what all arms share.
+    """
+    faults: list[Fault] = []
+
+    def read(text: str, spot: Spot) -> Iterator[Setting]:
+        try:
+            key, value = parse(text)
+        except ValueError as error:
+            faults.append(spot.fault(str(error)))
+        else:
+            yield from _checked(conf, key, value, Spot(path=spot.path, line=spot.line, key=key), faults)
+
+    base = [setting for i, text in enumerate(study.base) for setting in read(text, study_spot(study, f"base.{i}"))]
+    here = Spot(path=None, line=None, key="")
+    command = [setting for text in study.overrides for setting in read(text, here)]
+    arms: dict[str, tuple[Setting, ...]] = {}
+    for arm in study.arms:
+        own: list[Setting] = []
+        for key, value in arm.overrides.items():
+            spot = study_spot(study, f"arms.{arm.name}.{key}")
+            if key.split(".")[0] in PLATFORM_KEYS:
+                faults.append(spot.fault(f"all arms share '{key}': set it in `base` or on the command line"))
+            else:
+                own += _checked(conf, key, value, spot, faults)
+        arms[arm.name] = tuple(own)
+    if faults:
+        raise StudyError(faults)
+    return Settings(base=tuple(base), command=tuple(command), arms=arms)
+
+
+def _checked(conf: Path, key: str, value: Json, spot: Spot, faults: list[Fault]) -> Iterator[Setting]:
+    """Tell whether an override chooses a group's option, and check that the option is there."""
+    is_group = _KEY.fullmatch(key) is not None and (conf / key).is_dir() and "." not in key
+    if not _KEY.fullmatch(key):
+        message = f"expected a dotted key such as `method.sigma_mm`, got {quoted(key)}"
+        faults.append(spot.fault(message))
+    elif not is_group and "/" in key:
+        faults.append(spot.fault(f"there is no group '{key}' in {shown_path(conf)}; {_one_of(key, groups_of(conf))}"))
+    elif is_group and not isinstance(value, dict):
+        options = sorted(file.stem for file in (conf / key).glob("*.yaml"))
+        if value is not None and value not in options:
+            message = f"{shown_path(conf / key)} has no option {quoted(value)}; {_one_of(value, options)}"
+            faults.append(spot.fault(message))
+        yield Setting(key=key, value=value, spot=spot, is_choice=True)
+    else:
+        yield Setting(key=key, value=value, spot=spot, is_choice=False)
+
+
+def _one_of(found: object, allowed: Sequence[str]) -> str:
+    return expected_one_of(found, allowed) if allowed else "it has none"
+
+
+def spot_of(study: Study, settings: Sequence[Setting], files: Sequence[tuple[YamlFile, str]], key: str) -> Spot:
+    """Find where a key of a composed configuration was set.
+
+    Args:
+        study: The study.
+        settings: What was set over `conf/`, in order.
+        files: The files of `conf/` that were merged, in order, each with the key it was put under.
+        key: The dotted key.
+
+    Returns:
+        The place of the value that won; the study's `base:` for a key that nothing sets.
+    """
+    for setting in reversed(settings):
+        if setting.is_choice:
+            continue
+        if key == setting.key or setting.key.startswith(f"{key}."):
+            return setting.spot
+        if key.startswith(f"{setting.key}.") and _reaches(setting.value, key.removeprefix(f"{setting.key}.")):
+            inner = f"{setting.spot.key}.{key.removeprefix(f'{setting.key}.')}"
+            line = study.lines.get(inner, setting.spot.line) if setting.spot.path else None
+            return Spot(path=setting.spot.path, line=line, key=inner)
+    for file, package in reversed(files):
+        inner = key.removeprefix(f"{package}.") if package else key
+        if (not package or key.startswith(f"{package}.")) and inner in file.lines:
+            return Spot(path=file.path, line=file.lines[inner], key=key)
+    line = study.lines.get("base", study.lines.get("task"))
+    return Spot(path=shown_path(study.path), line=line, key=key)
+
+
+def _reaches(value: Json, key: str) -> bool:
+    """Tell whether a value has a dotted key inside; one that is no mapping replaces whatever was there."""
+    for part in key.split("."):
+        if not isinstance(value, dict):
+            return True
+        if part not in value:
+            return False
+        value = value[part]
+    return True

@@ -1,0 +1,208 @@
+"""Tasks, a proposer and a recorder that the backends' contract suite runs with."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ablate.search.proposer import DONE, WAIT, Answer
+from ablate.store import Store
+from ablate.trial import Outcome, Report, Resources, Status, TrialSpec
+
+TASKS = '''
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+def numbers(*, slope: float, num_steps: int, seed: int, trial) -> dict[str, float]:
+    """Depend on everything that must be the same everywhere: seeds, threads, dtype, order of sums."""
+    state = trial.restore() or {"step": 0, "total": torch.zeros(())}
+    draws = random.random() + float(np.random.rand()) + float(torch.rand(()))
+    matrix = torch.linspace(-1.0, 1.0, 40_000).reshape(200, 200) * slope
+    total = state["total"]
+    for step in range(state["step"] + 1, num_steps + 1):
+        total = total + (matrix @ matrix).sum() / step + seed
+        trial.report(step, {"total": float(total)}, state=lambda: {"step": step, "total": total})
+    product = np.linspace(0, 1, 90_000).reshape(300, 300)
+    return {
+        "total": float(total),
+        "draws": draws,
+        "sum": float((product @ product).sum()),
+        "threads": torch.get_num_threads(),
+        "bits": torch.tensor(0.5).dtype.itemsize,
+        "env": len(os.environ.get("LEFT_BEHIND", "")),
+    }
+
+
+def litter(*, trial) -> dict[str, float]:
+    """Leave behind what must not reach the next trial."""
+    os.environ["LEFT_BEHIND"] = "yes"
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(7)
+    random.seed(99)
+    np.random.seed(99)
+    torch.manual_seed(99)
+    return {"x": 1.0}
+
+
+def instant(*, index: int) -> dict[str, float]:
+    return {"index": float(index)}
+
+
+def raising(*, trial) -> dict[str, float]:
+    print("about to raise")
+    raise ZeroDivisionError("no luck")
+
+
+def second_time(*, trial) -> dict[str, float]:
+    marker = trial.artifact("was_here")
+    if not marker.exists():
+        marker.touch()
+        raise RuntimeError("only the first time")
+    return {"x": 2.0}
+
+
+def wrong_result() -> dict[str, float]:
+    return [1.0]
+
+
+def stage(*, value: float, trial) -> dict[str, float]:
+    trial.artifact("value.txt").write_text(str(value))
+    return {"value": value}
+
+
+def dependant(*, factor: float, trial) -> dict[str, float]:
+    return {"product": factor * float((trial.inputs["base"] / "value.txt").read_text())}
+
+
+def killed_once(*, num_steps: int, trial) -> dict[str, float]:
+    """Die without warning in the middle, the first time; then go on from the checkpoint."""
+    state = trial.restore() or {"step": 0, "total": 0.0}
+    first = state["step"]
+    for step in range(first + 1, num_steps + 1):
+        total = step * 0.5 + state["total"]
+        state = {"step": step, "total": total}
+        trial.report(step, {"total": total}, state=lambda: state)
+        marker = trial.artifact("died")
+        if step == num_steps // 2 and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return {"total": state["total"], "first": float(first)}
+
+
+def leaving_once(*, num_steps: int, trial) -> dict[str, float]:
+    """Get the warning of a machine that is about to go, the first time."""
+    state = trial.restore() or {"step": 0}
+    first = state["step"]
+    for step in range(first + 1, num_steps + 1):
+        marker = trial.artifact("warned")
+        if step == 2 and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+        trial.report(step, {"step": step}, state=lambda: {"step": step})
+    return {"first": float(first)}
+
+
+def deaf(*, trial) -> dict[str, float]:
+    trial.report(1, {"x": 1.0})
+    while True:
+        time.sleep(0.01)
+'''
+
+
+class ListProposer:
+    """Proposes the trials of a list, each when what it needs is finished."""
+
+    def __init__(self, specs: Sequence[TrialSpec]) -> None:
+        self.waiting = list(specs)
+        self.outcomes: dict[str, Outcome] = {}
+        self.told: list[Outcome] = []
+        self.running = 0
+
+    def ask(self) -> TrialSpec | Answer:
+        for spec in self.waiting:
+            needed = [self.outcomes.get(need) for need in spec.needs.values()]
+            if all(outcome is not None and outcome.status is Status.FINISHED for outcome in needed):
+                self.waiting.remove(spec)
+                self.running += 1
+                return spec
+        return WAIT if self.running else DONE
+
+    def tell(self, outcome: Outcome) -> None:
+        self.running -= 1
+        self.told.append(outcome)
+        self.outcomes[outcome.trial_id] = outcome
+
+
+class Listener:
+    """A recorder that remembers, and may do something at each report."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, int]] = []
+        self.reports: list[Report] = []
+        self.outcomes: list[Outcome] = []
+        self.on_report = lambda report: None
+
+    def started(self, spec: TrialSpec, attempt: int) -> None:
+        self.events.append(("started", spec.id, attempt))
+
+    def reported(self, report: Report) -> None:
+        self.reports.append(report)
+        self.events.append(("reported", report.trial_id, report.attempt))
+        self.on_report(report)
+
+    def ended(self, spec: TrialSpec, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.events.append((str(outcome.status), spec.id, outcome.attempt))
+
+    def close(self) -> None:
+        self.events.append(("closed", "", 0))
+
+
+def _spec(
+    name: str,
+    *,
+    seed: int | None = None,
+    needs: Mapping[str, str] | None = None,
+    num_cpus: float = 1.0,
+    retries: int = 1,
+    **parameters: object,
+) -> TrialSpec:
+    resources = Resources(num_cpus=num_cpus, retries=retries)
+    return TrialSpec(
+        task=f"contract_tasks:{name}", parameters=parameters, seed=seed, needs=needs or {}, resources=resources
+    )
+
+
+def _run(backend, store: Path, specs, *, listener=None, stopping=lambda: False) -> SimpleNamespace:
+    trials = Store(store)
+    for spec in specs:
+        trials.write_spec(spec)
+    proposer, listener = ListProposer(specs), listener or Listener()
+    backend.run(proposer, listener, store=store, stopping=stopping)
+    return SimpleNamespace(store=trials, listener=listener, told=proposer.told, outcomes=proposer.outcomes)
+
+
+@pytest.fixture(scope="session")
+def contract_tasks(tmp_path_factory) -> Iterator[Path]:
+    """An importable module of tasks, here and in every process that is started from here."""
+    folder = tmp_path_factory.mktemp("tasks")
+    (folder / "contract_tasks.py").write_text(TASKS)
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture
+def contract(contract_tasks) -> SimpleNamespace:
+    """What a contract test is written with."""
+    return SimpleNamespace(spec=_spec, run=_run, Listener=Listener, ListProposer=ListProposer)
