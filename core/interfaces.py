@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Trial(Protocol):
     """The running trial, as a task sees it (structural: the platform's object need not derive from this)."""
 
@@ -68,6 +69,7 @@ class Standalone:
         return path
 
 
+@runtime_checkable
 class Fingerprinted(Protocol):
     """A configuration that points at data outside its own values says what is there.
 

@@ -19,6 +19,7 @@ app = typer.Typer(
     name="ablate",
     help="Ablation and hyperparameter studies: from one YAML file to the table, with intervals.",
     add_completion=False,
+    epilog=_EPILOG,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -4,17 +4,17 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from ablate.cli.places import Named, StoreOption, StudyName, heading, named, project_folder, shown, store_root
-from ablate.errors import ExitCode, Fault, StudyError
+from ablate.cli.places import StoreOption, StudyName, heading, named, project_folder, shown, store_root
+from ablate.errors import ExitCode
 
 
 def status(study: StudyName, store: StoreOption = None) -> ExitCode:
-    """Say how far a study's last plan has come, from the store alone."""
+    """Say how far the last plan of a study has come."""
     from ablate.plan.file import load_plan
     from ablate.run.summary import summarise
     from ablate.store import Store
 
-    meant = known(named(study, store))
+    meant = named(study, store)
     plan = load_plan(meant.store, meant.name)
     trials = Store(meant.store)
     finished = trials.finished(plan.specs)
@@ -38,38 +38,26 @@ def status(study: StudyName, store: StoreOption = None) -> ExitCode:
 
 def list_studies(store: StoreOption = None) -> ExitCode:
     """List the studies here and in the store."""
+    from ablate.plan.file import planned_studies
+
     root = store_root(store, Path.cwd())
+    planned = planned_studies(root)
     rows: dict[str, tuple[str, str, str]] = {}
     for path in sorted((project_folder(Path.cwd()) / "studies").glob("*.y*ml")):
         found = heading(path)
         if found is not None:
-            rows[found.name] = (found.name, _progress(root, found.name), f"{shown(path)}  {found.title}".rstrip())
-    for name in stored_studies(root):
+            rows[found.name] = (
+                found.name,
+                _progress(root, found.name) if found.name in planned else "not run",
+                f"{shown(path)}  {found.title}".rstrip(),
+            )
+    for name in planned:
         rows.setdefault(name, (name, _progress(root, name), f"only in {shown(root)}"))
     if rows:
         print(*columns(rows.values()), sep="\n")
     else:
         print(f"no studies in {shown(project_folder(Path.cwd()) / 'studies')} or {shown(root)}")
     return ExitCode.DONE
-
-
-def stored_studies(root: Path) -> list[str]:
-    """Give the names of the studies that a store has a plan of."""
-    return sorted(path.parent.name for path in (root / "studies").glob("*/plan.json"))
-
-
-def known(study: Named) -> Named:
-    """Give a study back if the store has its plan.
-
-    Raises:
-        StudyError: It has not; the text lists those it has.
-    """
-    names = stored_studies(study.store)
-    if study.name in names:
-        return study
-    known_names = f"it has {', '.join(names)}" if names else "it has none"
-    message = f"the store {shown(study.store)} has no plan of '{study.name}', {known_names}; `ablate run` makes one"
-    raise StudyError([Fault(message=message)])
 
 
 def columns(rows: Iterable[Iterable[str]]) -> list[str]:
@@ -83,7 +71,5 @@ def _progress(root: Path, name: str) -> str:
     from ablate.plan.file import load_plan
     from ablate.store import Store
 
-    if name not in stored_studies(root):
-        return "not run"
     specs = load_plan(root, name).specs
     return f"{len(Store(root).finished(specs))}/{len(specs)} done"

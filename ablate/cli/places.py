@@ -18,7 +18,7 @@ StudyName = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...",
+        metavar="KEY=VALUE",
         help="Hydra overrides over the study's base: method.sigma_mm=20 scale=standard replicates=8.",
         show_default=False,
     ),

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def check(study: StudyFile, overrides: Overrides = None) -> ExitCode:
-    """Read a study, bind every parameter, and list all that is wrong with it."""
+    """Read a study and list all that is wrong with it."""
     found = make_plan(study, overrides or [])
     print(f"{study}: right: {len(found.specs)} trials, {len(found.study.arms)} arms, {len(found.seeds)} seeds")
     return ExitCode.DONE
 
 
 def plan(study: StudyFile, overrides: Overrides = None, store: StoreOption = None) -> ExitCode:
-    """Say what a run would do: trials per stage and arm, and which are done."""
+    """Say what a run would do, and what is done already."""
     from ablate.plan.describe import describe
     from ablate.store import Store
 

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.looking import known
 from ablate.cli.places import StoreOption, StudyName, named, shown, store_root
-from ablate.errors import ExitCode, Fault, StudyError
+from ablate.errors import ExitCode
 
 if TYPE_CHECKING:
     from ablate.plan.model import Plan
     from ablate.store import Store
 
-MLFLOW_DATABASE = "mlflow.db"
 PIPED_WIDTH = 100
 
 OutputOption = Annotated[
@@ -27,12 +25,12 @@ MaybeStudy = Annotated[
 
 
 def report(study: StudyName, output: OutputOption = None, store: StoreOption = None) -> ExitCode:
-    """Write the report of a study's last plan, and print its table."""
+    """Write the report of what is done, and show its table."""
     from ablate.plan.file import load_plan
     from ablate.report.build import write_markdown
     from ablate.store import Store
 
-    meant = known(named(study, store))
+    meant = named(study, store)
     plan = load_plan(meant.store, meant.name)
     trials = Store(meant.store)
     show_report(plan, trials)
@@ -43,18 +41,12 @@ def report(study: StudyName, output: OutputOption = None, store: StoreOption = N
 
 
 def ui(study: MaybeStudy = None, port: PortOption = 5000, store: StoreOption = None) -> ExitCode:
-    """Open MLflow's page on the store, at the study's runs if one is named; ends with Ctrl-C."""
+    """Open the MLflow page on the runs; ends with Ctrl-C."""
     from ablate.records.mlflow_ui import serve
 
-    meant = known(named(study, store)) if study else None
+    meant = named(study, store) if study else None
     root = meant.store if meant else store_root(store, Path.cwd())
-    if not (root / MLFLOW_DATABASE).is_file():
-        message = f"the store {shown(root)} has no {MLFLOW_DATABASE}; `ablate run` makes it"
-        raise StudyError([Fault(message=message)])
-    try:
-        serve(root, study=meant.name if meant else None, port=port)
-    except KeyboardInterrupt:
-        print()
+    serve(root, study=meant.name if meant else None, port=port)
     return ExitCode.DONE
 
 

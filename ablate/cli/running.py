@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.ending import complain, same_command
-from ablate.cli.planning import make_plan
 from ablate.cli.places import Overrides, StoreOption, StudyFile, shown, store_root
+from ablate.cli.planning import make_plan
 from ablate.cli.reporting import MLFLOW_DATABASE, show_report
 from ablate.errors import ExitCode, Fault, StudyError
 
@@ -50,12 +50,13 @@ MlflowOption = Annotated[
 def run(
     study: StudyFile,
     overrides: Overrides = None,
+    *,
     backend: BackendOption = BackendName.RAY,
     address: AddressOption = None,
     mlflow: MlflowOption = None,
     store: StoreOption = None,
 ) -> ExitCode:
-    """Run what is left of a study, then write its report and print its table."""
+    """Run what is left of a study, then show its table."""
     from ablate.plan.describe import describe
     from ablate.run.execute import execute
     from ablate.run.signals import stop_on_signals

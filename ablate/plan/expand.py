@@ -123,10 +123,13 @@ def _stage_order(steps: Iterable[Step]) -> Iterator[str]:
     stages = {step.stage.name: step.stage for step in steps if step.stage.name != MAIN}
     sorter = TopologicalSorter({name: stage.needs for name, stage in stages.items()})
     sorter.prepare()
-    places = {name: place for place, name in enumerate(stages)}
+    names = list(stages)
+
+    def by_resources(name: str) -> tuple[float, float, int]:
+        wanted = stages[name].resources
+        return wanted.num_gpus, wanted.num_cpus, names.index(name)
+
     while sorter.is_active():
         free = sorter.get_ready()
-        wanted = {name: stages[name].resources for name in free}
-        for name in sorted(free, key=lambda name: (wanted[name].num_gpus, wanted[name].num_cpus, places[name])):
-            yield name
+        yield from sorted(free, key=by_resources)
         sorter.done(*free)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from ablate.errors import Fault, StoreError, StudyError
 from ablate.plan.model import Plan, PlannedTrial
@@ -73,12 +73,15 @@ def load_plan(store_root: Path, study_name: str) -> Plan:
         raise StoreError(f"{path}: expected schema {_SCHEMA}, found {content.get('schema')}: run the study again")
     try:
         return _plan(content)
-    except (KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise StoreError(f"{path}: is damaged ({type(error).__name__}: {error}); run the study again") from error
 
 
 def _plan(content: Mapping[str, Json]) -> Plan:
     specs = {id_: _spec(entry) for id_, entry in content["specs"].items()}
+    for id_, spec in specs.items():
+        if spec.id != id_:
+            raise ValueError(f"trial {id_} hashes to {spec.id}")
     return Plan(
         study=_STUDY.validate_json(json.dumps(content["study"])),
         scale=content["scale"],

@@ -36,7 +36,7 @@ def default_tracking_uri(root: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirroredStudy:
-    """Where a study is in MLflow: its experiment and the runs of its arms, in the order they began."""
+    """Where a study is in MLflow: its experiment and the runs of its arms, by arm and seed."""
 
     experiment_id: str
     run_ids: tuple[str, ...]
@@ -49,8 +49,25 @@ def find_study(tracking_uri: str, name: str) -> MirroredStudy | None:
     if experiment is None:
         return None
     runs = [run for run in _all_runs(client, experiment.experiment_id) if run.data.tags.get("role") == "arm"]
-    runs.sort(key=lambda run: run.info.start_time)
+    runs.sort(key=lambda run: (run.data.tags.get("arm", ""), int(run.data.tags.get("seed", "0"))))
     return MirroredStudy(experiment_id=experiment.experiment_id, run_ids=tuple(run.info.run_id for run in runs))
+
+
+def mirror_report(
+    plan: Plan, store: Store, tracking_uri: str | None, *, description: str, files: Sequence[Path]
+) -> None:
+    """Bring MLflow up to date after a run, its trials and the reports of the study; a failure is one line in the log.
+
+    Args:
+        plan: The study's plan.
+        store: Where its trials lie.
+        tracking_uri: A server or database; `None` is SQLite under the store's root.
+        description: The result table in Markdown.
+        files: The reports, for the artifacts of the study's run.
+    """
+    mirror = MlflowMirror(plan, store, tracking_uri)
+    mirror.describe(description, files)
+    mirror.close()
 
 
 class MlflowMirror:

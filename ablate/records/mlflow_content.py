@@ -59,13 +59,12 @@ def run_contents(plan: Plan) -> dict[str, RunContent]:
 
 
 def flat(values: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Flatten nested parameters to short dotted names (`method.weighting`); lists become JSON."""
+    """Flatten nested parameters to short dotted names (`method.weighting`)."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from flat(value, f"{prefix}{key}.")
         else:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            yield f"{prefix}{key}", text[:_LONGEST_VALUE]
+            yield f"{prefix}{key}", _short(value)[:_LONGEST_VALUE]
 
 
 def curve_points(points: list[CurvePoint], *, after: int | None, start_ms: int) -> list[Point]:
@@ -139,6 +138,13 @@ def _content(plan: Plan, places: list[PlannedTrial]) -> RunContent:
         tags={**tags, **seed},
         parameters={**dict(flat(spec.parameters)), **seed},
     )
+
+
+def _short(value: Json) -> str:
+    """Write a value without quotes, and a list of plain values without brackets: MLflow would spread it over lines."""
+    if isinstance(value, list | tuple) and value and not any(isinstance(item, list | dict) for item in value):
+        return ", ".join(_short(item) for item in value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _time_ms(start_ms: int, step: int) -> int:

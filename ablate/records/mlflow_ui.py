@@ -19,17 +19,18 @@ from ablate.records.mlflow import default_tracking_uri, find_study
 _START_SECONDS = 90.0
 _POLL_SECONDS = 0.25
 _MAX_COMPARED = 100
+_CLASSIC = "workflowType=machine_learning"  # else the page opens in its GenAI mode
 
 
 def comparison_url(base: str, experiment_id: str, run_ids: Sequence[str]) -> str:
     """Give the link to MLflow's page that compares runs side by side."""
     runs, experiments = (quote(json.dumps(list(ids), separators=(",", ":"))) for ids in (run_ids, [experiment_id]))
-    return f"{base.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}"
+    return f"{base.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}&{_CLASSIC}"
 
 
 def runs_url(base: str, experiment_id: str) -> str:
     """Give the link to the classic table of an experiment's runs."""
-    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs"
+    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{_CLASSIC}"
 
 
 def study_links(base: str, tracking_uri: str, study: str) -> list[str]:
@@ -46,14 +47,14 @@ def study_links(base: str, tracking_uri: str, study: str) -> list[str]:
 
 def serve(
     store_root: Path,
-    tracking_uri: str | None,
+    tracking_uri: str | None = None,
     study: str | None = None,
     *,
     host: str = "127.0.0.1",
     port: int = 5000,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Start MLflow's server over the store and keep it until Ctrl-C; for a configured server, print its links only.
+    """Start MLflow's server over the store and keep it until Ctrl-C or SIGTERM; a configured server is only linked to.
 
     Args:
         store_root: Root of the store, for its own MLflow.
@@ -74,6 +75,7 @@ def serve(
     _check_port(host, port)
     base = f"http://{host}:{port}"
     child = _start(uri, store_root.absolute(), host, port)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _wait_until_up(child, base)
         say(f"MLflow is at {base} (end with Ctrl-C)")
@@ -82,6 +84,7 @@ def serve(
     except KeyboardInterrupt:
         say("MLflow ended")
     finally:
+        signal.signal(signal.SIGTERM, before)
         _end(child)
 
 

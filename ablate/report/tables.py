@@ -167,7 +167,7 @@ def _agreement(beside: Comparison | None) -> str:
 
 
 def _ratio(beside: Comparison | None) -> str:
-    return "" if beside is None or beside.ratio is None else f"{beside.ratio:.2g}"
+    return "" if beside is None or beside.ratio is None else fixed(beside.ratio, 2)
 
 
 def _arm_rows(

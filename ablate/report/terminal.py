@@ -51,7 +51,7 @@ def _cells(analysis: Analysis, metric: MetricTable, arm: str) -> list[Text]:
     if row is None:
         return [*cells, Text("reference", style="dim")]
     paper = f"\npaper {row.paper}" if row.paper else ""
-    said = Text(f"{row.difference} {row.verdict}".strip(), style=_COLOURS[row.verdict])
+    said = Text(f"{row.difference} {row.verdict}" if row.difference else row.source.note, style=_COLOURS[row.verdict])
     return [*cells, said.append(paper, style="dim")]
 
 

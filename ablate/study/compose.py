@@ -7,7 +7,7 @@ They may name keys that `conf/` does not spell; whether a task declares them is 
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -172,7 +172,7 @@ class _Composer:
         return least
 
     def _chosen(self, choices: Choices) -> Any:
-        """Give a copy of what the chosen options compose to (done once per set of choices), `None` where they do not."""
+        """Give a copy of what the chosen options compose to, `None` where they do not compose."""
         from hydra import compose
         from hydra.errors import HydraException
         from omegaconf import OmegaConf
@@ -235,12 +235,19 @@ def _merged_files(conf: Path, choices: Choices) -> list[tuple[YamlFile, str]]:
     return [(read_yaml(path), package) for path, package in paths if path.is_file()]
 
 
-def _hydra(conf: Path) -> AbstractContextManager[None]:
-    """Point Hydra at a folder for a while."""
+@contextmanager
+def _hydra(conf: Path) -> Iterator[None]:
+    """Point Hydra at a folder for a while; its global state is put back, also where it was in use already."""
     from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
 
-    context: AbstractContextManager[None] = initialize_config_dir(version_base=None, config_dir=str(conf.resolve()))
-    return context
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(version_base=None, config_dir=str(conf.resolve())):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 def _broken_files(conf: Path) -> list[Fault]:

@@ -10,6 +10,9 @@ from core.typing import Bool, Float, Tensor
 EvenMedian = Literal["mean", "lower"]
 """Median of an even number of values: the mean of the two middle ones (numpy) or the lower of them (torch)."""
 
+NEWTON_LENGTHS = (1.0, 0.5, 0.25, 0.0625)
+"""Newton's step overshoots where the minimum is almost on one of the points, so that shorter ones are tried."""
+
 COST_SLACK = 1e-12
 """Relative difference of two sums of distances that is rounding: near the minimum Newton's step is the better one."""
 
@@ -41,7 +44,7 @@ def geometric_median(
     """Point with the smallest sum of distances to the valid points; 0 where none is valid.
 
     Each step takes the better of Weiszfeld's step, which never climbs, and Newton's, which converges quadratically
-    where Weiszfeld crawls (4 cameras; a median on one of the points). Distances are `sqrt(d^2 + smoothing^2)`, so that
+    where Weiszfeld crawls (4 cameras; a median on, or almost on, one of the points). Distances are `sqrt(d^2 + smoothing^2)`, so that
     the median and its gradient exist on the points themselves. The gradient is that of the exact minimiser (implicit
     differentiation), however many steps were taken.
 
@@ -52,8 +55,9 @@ def geometric_median(
         smoothing: Distance below which the cone around a point is rounded off.
         max_steps: Stop in any case.
     """
-    weights = valid.to(points.dtype).flatten(0, -2)
-    candidates = torch.where(valid[..., None], points, 0.0).flatten(0, -3)
+    num_medians, num_points = points.shape[:-2].numel(), points.shape[-2]
+    weights = valid.to(points.dtype).reshape(num_medians, num_points)
+    candidates = torch.where(valid[..., None], points, 0.0).reshape(num_medians, num_points, 3)
     with torch.no_grad():
         median = _minimise(candidates, weights, tolerance, smoothing, max_steps)
         hessian = _expand(median, candidates, weights, smoothing).hessian
@@ -82,13 +86,14 @@ def _minimise(
 def _descend(
     median: Float[Tensor, "B 3"], points: Float[Tensor, "B N 3"], weights: Float[Tensor, "B N"], smoothing: float
 ) -> Float[Tensor, "B 3"]:
-    """Take the better of Weiszfeld's and Newton's step."""
+    """Take the best of Newton's step, its shorter versions and Weiszfeld's step."""
     here = _expand(median, points, weights, smoothing)
-    weiszfeld = median + here.pull / here.stiffness[:, None]
-    newton = median + torch.linalg.solve(here.hessian, here.pull)
-    cost_weiszfeld = (weights * _distances(weiszfeld, points, smoothing)).sum(dim=-1, keepdim=True)
-    cost_newton = (weights * _distances(newton, points, smoothing)).sum(dim=-1, keepdim=True)
-    return torch.where(cost_newton <= cost_weiszfeld * (1 + COST_SLACK), newton, weiszfeld)
+    newton = torch.linalg.solve(here.hessian, here.pull)
+    steps = torch.stack([*(newton * length for length in NEWTON_LENGTHS), here.pull / here.stiffness[:, None]], dim=1)
+    distances = _distances(median[:, None] + steps, points[:, None], smoothing)
+    costs = (weights[:, None] * distances).sum(dim=-1)
+    costs[:, 0] *= 1 - COST_SLACK
+    return median + steps[torch.arange(len(steps), device=steps.device), costs.argmin(dim=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,5 +127,7 @@ def _expand(
     )
 
 
-def _distances(median: Float[Tensor, "B 3"], points: Float[Tensor, "B N 3"], smoothing: float) -> Float[Tensor, "B N"]:
-    return ((points - median[:, None]).square().sum(dim=-1) + smoothing**2).sqrt()
+def _distances(
+    median: Float[Tensor, "*#batch 3"], points: Float[Tensor, "*#batch N 3"], smoothing: float
+) -> Float[Tensor, "..."]:
+    return ((points - median[..., None, :]).square().sum(dim=-1) + smoothing**2).sqrt()

@@ -112,7 +112,7 @@ def _rig_entries(path: Path, content: Mapping[str, Any], key: str | None) -> Map
     return entries
 
 
-def _read_camera(where: str, entry: Mapping[str, Any]) -> Camera:
+def _read_camera(where: str, entry: Any) -> Camera:
     if not isinstance(entry, dict):
         raise ValueError(f"{where}: expected an object with K, R, t, size, got {entry!r}")
     missing = [name for name in ("K", "R", "t", "size") if name not in entry]

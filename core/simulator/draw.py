@@ -73,7 +73,7 @@ def draw(scene: Scene, shots: Shots, crops: Crops, *, size_px: tuple[int, int], 
     colours = with_posts(scene.colours[players], scene.post_colours)
     shown = with_posts(present[..., None].expand(-1, -1, NUM_LIMBS), torch.ones(num_posts, dtype=torch.bool))
     split = torch.cat([limb_splits().repeat(num_drawn), torch.full((num_posts,), 0.5)])
-    seen = project(crops.projections.float()[:, None], ends_mm)
+    seen = project(crops.projections.float(), ends_mm.flatten(1, 2)).unflatten(1, (-1, 2))
     radii_px = radii_mm * _focal_px(crops.projections)[:, None, None] / seen[..., 2]
     crop, part = shown.nonzero(as_tuple=True)
     return Drawn(

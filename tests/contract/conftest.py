@@ -12,6 +12,7 @@ from ablate.store import Store
 from ablate.trial import Outcome, Report, Resources, Status, TrialSpec
 
 TASKS = '''
+import itertools
 import os
 import random
 import signal
@@ -98,18 +99,15 @@ def killed_once(*, num_steps: int, trial) -> dict[str, float]:
     return {"total": state["total"], "first": float(first)}
 
 
-def leaving_once(*, num_steps: int, trial) -> dict[str, float]:
-    """Get the warning of a machine that is about to go, the first time."""
-    state = trial.restore() or {"step": 0}
-    first = state["step"]
-    for step in range(first + 1, num_steps + 1):
-        marker = trial.artifact("warned")
-        if step == 2 and not marker.exists():
-            marker.touch()
+def leaving_once(*, trial) -> dict[str, float]:
+    """Get the warning of a machine that is about to go, and work on until the platform asks to stop."""
+    state = trial.restore()
+    if state is not None:
+        return {"first": float(state["step"])}
+    for step in itertools.count(1):
+        if step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.05)
         trial.report(step, {"step": step}, state=lambda: {"step": step})
-    return {"first": float(first)}
 
 
 def deaf(*, trial) -> dict[str, float]:
@@ -202,7 +200,7 @@ def contract_tasks(tmp_path_factory) -> Iterator[Path]:
     sys.path.remove(str(folder))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def contract(contract_tasks) -> SimpleNamespace:
     """What a contract test is written with."""
     return SimpleNamespace(spec=_spec, run=_run, Listener=Listener, ListProposer=ListProposer)

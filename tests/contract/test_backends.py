@@ -4,14 +4,16 @@ import json
 import os
 from collections.abc import Iterator
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
-from ablate.backends.attempts import Attempts
+from ablate.backends.attempts import MAX_LOSSES, Attempts
 from ablate.backends.local import LocalBackend
 from ablate.backends.ray_tune import RayTuneBackend
 from ablate.errors import BackendError
 from ablate.search.proposer import WAIT
+from ablate.store import Store
 from ablate.trial import Status
 
 
@@ -25,19 +27,63 @@ def ray_cluster(contract_tasks) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def local() -> LocalBackend:
     return LocalBackend(checkpoint_interval_s=0.0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ray_tune(ray_cluster) -> RayTuneBackend:
     return RayTuneBackend(checkpoint_interval_s=0.0, grace_s=20.0)
 
 
-@pytest.fixture(params=["local", pytest.param("ray_tune", marks=pytest.mark.ray)])
+BACKENDS = ["local", pytest.param("ray_tune", marks=pytest.mark.ray)]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
 def backend(request):
     return request.getfixturevalue(request.param)
+
+
+NUM_STEPS = 80
+
+
+@pytest.fixture(scope="module")
+def trials(contract) -> SimpleNamespace:
+    """One of each kind, and many that are over at once."""
+    stage = contract.spec("stage", value=0.1)
+    return SimpleNamespace(
+        litter=contract.spec("litter"),
+        numbers=contract.spec("numbers", slope=0.3, num_steps=NUM_STEPS, seed=3),
+        stage=stage,
+        dependant=contract.spec("dependant", factor=0.3, needs={"base": stage.id}),
+        raising=contract.spec("raising", retries=2),
+        second_time=contract.spec("second_time"),
+        wrong_result=contract.spec("wrong_result", retries=0),
+        wide=contract.spec("numbers", slope=0.7, num_steps=2, seed=4, num_cpus=2),
+        instants=[contract.spec("instant", index=index) for index in range(50)],
+    )
+
+
+@pytest.fixture(scope="module")
+def all_run(contract, trials, tmp_path_factory):
+    """Run all of them on a backend, once for the module."""
+    runs = {}
+
+    def run_on(name: str, backend):
+        if name not in runs:
+            order = [trials.dependant, trials.litter, trials.numbers, trials.raising, trials.second_time]
+            order += [trials.wrong_result, trials.stage, *trials.instants, trials.wide]
+            runs[name] = contract.run(backend, tmp_path_factory.mktemp(name), order)
+        return runs[name]
+
+    return run_on
+
+
+@pytest.fixture
+def done(backend, all_run):
+    """What came of all of them on the backend of the test."""
+    return all_run(type(backend).__name__, backend)
 
 
 def _decided(store, trial_id: str) -> bytes:
@@ -59,107 +105,95 @@ class _StopAfter:
         return self.num_left <= 0
 
 
-def test_a_failing_trial_does_not_stop_the_others(backend, contract, tmp_path):
-    good, bad = contract.spec("instant", index=1), contract.spec("raising", retries=0)
-    other = contract.spec("instant", index=2)
-    run = contract.run(backend, tmp_path, [good, bad, other])
-    statuses = {trial_id: outcome.status for trial_id, outcome in run.outcomes.items()}
-    assert statuses == {good.id: Status.FINISHED, bad.id: Status.FAILED, other.id: Status.FINISHED}
+def test_a_failing_trial_does_not_stop_the_others(done, trials):
+    statuses = [outcome.status for outcome in done.outcomes.values()]
+    assert (statuses.count(Status.FINISHED), statuses.count(Status.FAILED)) == (56, 2)
+    assert done.outcomes[trials.raising.id].status is Status.FAILED
 
 
-def test_a_failure_keeps_its_traceback_in_record_and_log(backend, contract, tmp_path):
-    bad = contract.spec("raising", retries=0)
-    run = contract.run(backend, tmp_path, [bad])
-    error = run.store.record(bad.id).error
+def test_every_trial_is_told_once(done):
+    assert len(done.told) == len(done.outcomes) == 58
+
+
+def test_a_failure_keeps_its_traceback_in_record_and_log(done, trials):
+    error = done.store.record(trials.raising.id).error
     assert error.endswith("ZeroDivisionError: no luck\n")
     assert "ablate/worker" not in error
-    log = run.store.log_path(bad.id).read_text()
+    log = done.store.log_path(trials.raising.id).read_text()
     assert "about to raise" in log
     assert error in log
 
 
-def test_a_result_that_is_no_dict_of_numbers_is_a_failure(backend, contract, tmp_path):
-    bad = contract.spec("wrong_result", retries=0)
-    run = contract.run(backend, tmp_path, [bad])
-    assert "contract_tasks:wrong_result returned: expected a dict of numbers, got list" in run.outcomes[bad.id].error
+def test_a_result_that_is_no_dict_of_numbers_is_a_failure(done, trials):
+    error = done.outcomes[trials.wrong_result.id].error
+    assert "contract_tasks:wrong_result returned: expected a dict of numbers, got list" in error
 
 
-def test_a_trial_that_raises_is_tried_again_as_often_as_it_may(backend, contract, tmp_path):
-    once, twice = contract.spec("second_time"), contract.spec("raising", retries=2)
-    run = contract.run(backend, tmp_path, [once, twice])
-    assert (run.outcomes[once.id].status, run.outcomes[once.id].attempt) == (Status.FINISHED, 2)
-    assert (run.outcomes[twice.id].status, run.outcomes[twice.id].attempt) == (Status.FAILED, 3)
-    assert len(run.told) == 2
-    numbers = [attempt for event, trial_id, attempt in run.listener.events if (event, trial_id) == ("failed", twice.id)]
-    assert numbers == [1, 2, 3]
+def test_a_trial_that_raises_is_tried_again_as_often_as_it_may(done, trials):
+    luckier, unlucky = done.outcomes[trials.second_time.id], done.outcomes[trials.raising.id]
+    assert (luckier.status, luckier.attempt) == (Status.FINISHED, 2)
+    assert (unlucky.status, unlucky.attempt) == (Status.FAILED, 3)
+    failed = [outcome.attempt for outcome in done.listener.outcomes if outcome.trial_id == trials.raising.id]
+    assert failed == [1, 2, 3]
 
 
-def test_a_dependant_finds_the_files_of_its_stage(backend, contract, tmp_path):
-    stage = contract.spec("stage", value=3.0)
-    dependant = contract.spec("dependant", factor=2.0, needs={"base": stage.id})
-    run = contract.run(backend, tmp_path, [dependant, stage])
-    assert run.outcomes[dependant.id].metrics == {"product": 6.0}
+def test_a_dependant_finds_the_files_of_its_stage(done, trials):
+    assert done.outcomes[trials.dependant.id].metrics == {"product": 0.3 * 0.1}
 
 
-def test_points_are_heard_in_order_between_start_and_end(backend, contract, tmp_path):
-    spec = contract.spec("numbers", slope=0.1, num_steps=4, seed=1)
-    run = contract.run(backend, tmp_path, [spec])
-    assert [event for event, _, _ in run.listener.events] == ["started", *["reported"] * 4, "finished"]
-    assert [report.step for report in run.listener.reports] == [1, 2, 3, 4]
-    heard = [(report.step, dict(report.metrics)) for report in run.listener.reports]
-    assert heard == [(point.step, dict(point.metrics)) for point in run.store.curves(spec.id)]
+def test_points_are_heard_in_order_between_start_and_end(done, trials):
+    numbers = trials.numbers.id
+    events = [event for event, trial_id, _ in done.listener.events if trial_id == numbers]
+    assert events == ["started", *["reported"] * NUM_STEPS, "finished"]
+    heard = [(point.step, point.metrics) for point in done.listener.reports if point.trial_id == numbers]
+    assert heard == [(point.step, point.metrics) for point in done.store.curves(numbers)]
+    assert [step for step, _ in heard] == list(range(1, NUM_STEPS + 1))
 
 
-def test_what_a_trial_leaves_behind_does_not_reach_the_next(backend, contract, tmp_path):
-    spec = contract.spec("numbers", slope=0.1, num_steps=1, seed=1)
-    alone = contract.run(backend, tmp_path / "alone", [spec])
-    after = contract.run(backend, tmp_path / "after", [contract.spec("litter"), spec])
-    assert after.outcomes[spec.id].metrics == alone.outcomes[spec.id].metrics
-    assert after.outcomes[spec.id].metrics["env"] == 0
+def test_what_a_trial_leaves_behind_does_not_reach_the_others(done, trials):
+    assert done.outcomes[trials.litter.id].status is Status.FINISHED
+    for spec in (trials.numbers, trials.wide):
+        metrics = done.outcomes[spec.id].metrics
+        assert (metrics["env"], metrics["bits"]) == (0, 4)
 
 
-def test_threads_follow_the_resources(backend, contract, tmp_path):
-    specs = [contract.spec("numbers", slope=0.1, num_steps=1, seed=n, num_cpus=n) for n in (1, 2)]
-    run = contract.run(backend, tmp_path, specs)
-    assert [run.outcomes[spec.id].metrics["threads"] for spec in specs] == [1, 2]
+def test_threads_follow_the_resources(done, trials):
+    assert done.outcomes[trials.numbers.id].metrics["threads"] == 1
+    assert done.outcomes[trials.wide.id].metrics["threads"] == 2
 
 
-def test_fifty_instant_trials_run_once_each(backend, contract, tmp_path):
-    specs = [contract.spec("instant", index=index) for index in range(50)]
-    run = contract.run(backend, tmp_path, specs)
-    assert sorted(outcome.metrics["index"] for outcome in run.told) == list(range(50))
-    assert {outcome.attempt for outcome in run.told} == {1}
+def test_fifty_instant_trials_run_once_each(done, trials):
+    outcomes = [done.outcomes[spec.id] for spec in trials.instants]
+    assert [outcome.metrics["index"] for outcome in outcomes] == list(range(50))
+    assert {outcome.attempt for outcome in outcomes} == {1}
 
 
-def test_stopped_in_the_middle_and_started_again_ends_in_the_same_bits(backend, contract, tmp_path):
-    spec = contract.spec("numbers", slope=0.3, num_steps=80, seed=3)
-    undisturbed = contract.run(backend, tmp_path / "undisturbed", [spec])
+def test_a_finished_trial_that_is_proposed_again_is_not_run_again(backend, done, contract, trials):
+    again = contract.run(backend, done.store.root, [trials.instants[0]])
+    assert again.told[0].status is Status.FINISHED
+    assert again.told[0].metrics == {"index": 0.0}
+    assert done.store.record(trials.instants[0].id).run.attempt == 1
+
+
+def test_stopped_in_the_middle_and_started_again_ends_in_the_same_bits(backend, done, contract, trials, tmp_path):
+    spec = trials.numbers
     listener, stop = contract.Listener(), _StopAfter(5)
     listener.on_report = stop
-    first = contract.run(backend, tmp_path / "stopped", [spec], listener=listener, stopping=stop)
+    first = contract.run(backend, tmp_path, [spec], listener=listener, stopping=stop)
     assert [outcome.status for outcome in first.told] == [Status.INTERRUPTED]
     assert first.store.finished([spec.id]) == set()
-    assert len(first.store.curves(spec.id)) < 80
-    again = contract.run(backend, tmp_path / "stopped", [spec])
-    assert again.listener.reports[0].step > 1
-    assert _decided(again.store, spec.id) == _decided(undisturbed.store, spec.id)
-    points = [(point.step, point.metrics) for point in again.store.curves(spec.id)]
-    assert points == [(point.step, point.metrics) for point in undisturbed.store.curves(spec.id)]
-
-
-def test_nothing_starts_once_a_stop_was_asked_for(backend, contract, tmp_path):
-    spec = contract.spec("instant", index=1)
-    run = contract.run(backend, tmp_path, [spec], stopping=lambda: True)
-    assert run.listener.events == []
-    assert run.store.last_attempt(spec.id) == 0
-
-
-def test_a_trial_finished_meanwhile_is_not_run_again(backend, contract, tmp_path):
-    spec = contract.spec("instant", index=1)
-    contract.run(backend, tmp_path, [spec])
+    assert len(first.store.curves(spec.id)) < NUM_STEPS
     again = contract.run(backend, tmp_path, [spec])
-    assert again.outcomes[spec.id].status is Status.FINISHED
-    assert again.store.record(spec.id).run.attempt == 1
+    assert again.listener.reports[0].step > 1
+    assert _decided(again.store, spec.id) == _decided(done.store, spec.id)
+    points = [(point.step, point.metrics) for point in again.store.curves(spec.id)]
+    assert points == [(point.step, point.metrics) for point in done.store.curves(spec.id)]
+
+
+def test_nothing_starts_once_a_stop_was_asked_for(backend, contract, trials, tmp_path):
+    run = contract.run(backend, tmp_path, [trials.stage], stopping=lambda: True)
+    assert run.listener.events == []
+    assert run.store.last_attempt(trials.stage.id) == 0
 
 
 def test_a_proposer_that_waits_for_nothing_is_a_fault(backend, contract, tmp_path):
@@ -170,61 +204,43 @@ def test_a_proposer_that_waits_for_nothing_is_a_fault(backend, contract, tmp_pat
 
 
 @pytest.mark.parametrize("where", ["ask", "tell"])
-def test_a_fault_of_the_proposer_comes_back_as_it_is(backend, contract, tmp_path, where):
+def test_a_fault_of_the_proposer_comes_back_as_it_is(backend, contract, trials, tmp_path, where):
     class OddError(Exception):
         pass
 
     def raising(*_):
         raise OddError("mine")
 
-    spec = contract.spec("instant", index=1)
-    proposer = contract.ListProposer([spec])
+    proposer = contract.ListProposer([trials.stage])
     setattr(proposer, where, raising)
-    from ablate.store import Store
-
-    Store(tmp_path).write_spec(spec)
+    Store(tmp_path).write_spec(trials.stage)
     with pytest.raises(OddError, match="mine"):
         backend.run(proposer, contract.Listener(), store=tmp_path, stopping=lambda: False)
 
 
 @pytest.mark.ray
-def test_backends_end_in_the_same_bits(local, ray_tune, contract, tmp_path):
-    stage = contract.spec("stage", value=0.1)
-    specs = [
-        contract.spec("litter"),
-        *(contract.spec("numbers", slope=0.7, num_steps=3, seed=seed) for seed in range(3)),
-        contract.spec("raising"),
-        contract.spec("wrong_result"),
-        stage,
-        contract.spec("dependant", factor=0.3, needs={"base": stage.id}),
-    ]
-    ours = contract.run(local, tmp_path / "local", specs)
-    theirs = contract.run(ray_tune, tmp_path / "ray", specs)
-    for spec in specs:
-        assert _decided(ours.store, spec.id) == _decided(theirs.store, spec.id)
-        assert ours.store.curves(spec.id) == theirs.store.curves(spec.id)
+def test_backends_end_in_the_same_bits(local, ray_tune, all_run):
+    ours, theirs = all_run("LocalBackend", local), all_run("RayTuneBackend", ray_tune)
+    for trial_id in ours.outcomes:
+        assert _decided(ours.store, trial_id) == _decided(theirs.store, trial_id)
+        assert ours.store.curves(trial_id) == theirs.store.curves(trial_id)
 
 
 @pytest.mark.ray
-def test_a_process_that_dies_is_started_again_from_its_checkpoint(ray_tune, contract, tmp_path):
-    spec = contract.spec("killed_once", num_steps=8, retries=0)
-    run = contract.run(ray_tune, tmp_path, [spec])
-    assert run.outcomes[spec.id].metrics == {"total": 18.0, "first": 4.0}
-    assert [(outcome.status, outcome.attempt) for outcome in run.listener.outcomes] == [
-        (Status.INTERRUPTED, 1),
-        (Status.FINISHED, 2),
-    ]
-    steps = [point.step for point in run.store.curves(spec.id)]
-    assert all(after == before + 1 for before, after in pairwise(steps))
-
-
-@pytest.mark.ray
-def test_a_worker_told_to_leave_saves_its_state_first(ray_tune, contract, tmp_path):
-    spec = contract.spec("leaving_once", num_steps=5, retries=0)
-    follower = contract.spec("instant", index=1)
-    run = contract.run(ray_tune, tmp_path, [spec, follower])
-    assert run.outcomes[spec.id].metrics == {"first": 2.0}
-    assert run.outcomes[follower.id].status is Status.FINISHED
+def test_a_lost_process_and_one_told_to_leave_go_on_from_their_checkpoints(ray_tune, contract, trials, tmp_path):
+    killed = contract.spec("killed_once", num_steps=8, retries=0)
+    leaving = contract.spec("leaving_once", retries=0)
+    run = contract.run(ray_tune, tmp_path, [killed, leaving, trials.stage])
+    assert run.outcomes[killed.id].metrics == {"total": 18.0, "first": 4.0}
+    assert run.outcomes[leaving.id].metrics == {"first": run.store.curves(leaving.id)[-1].step}
+    assert run.outcomes[trials.stage.id].status is Status.FINISHED
+    for spec in (killed, leaving):
+        outcomes = [
+            (outcome.status, outcome.attempt) for outcome in run.listener.outcomes if outcome.trial_id == spec.id
+        ]
+        assert outcomes[0] == (Status.INTERRUPTED, 1)
+        assert outcomes[-1][0] is Status.FINISHED
+        assert all(after.step == before.step + 1 for before, after in pairwise(run.store.curves(spec.id)))
 
 
 @pytest.mark.ray
@@ -243,10 +259,7 @@ def test_more_than_the_machine_has_is_refused_with_what_to_do(ray_tune, contract
         contract.run(ray_tune, tmp_path, [contract.spec("instant", index=1, num_cpus=64)])
 
 
-def test_a_trial_lost_again_and_again_without_progress_has_failed(contract, contract_tasks, tmp_path):
-    from ablate.backends.attempts import MAX_LOSSES
-    from ablate.store import Store
-
+def test_a_trial_lost_again_and_again_without_progress_has_failed(contract, tmp_path):
     store, spec, listener = Store(tmp_path), contract.spec("instant", index=1), contract.Listener()
     store.write_spec(spec)
     proposer = contract.ListProposer([spec])

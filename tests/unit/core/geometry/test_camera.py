@@ -14,7 +14,7 @@ DISTORTION = torch.tensor([-0.207, 0.248, -0.00098, -0.00142, -0.00308], dtype=t
 
 
 def camera(distortion=DISTORTION):
-    level = Camera.look_at((4_000, -2_500, 1_600), (0, 0, 1_000), focal_px=1, size_px=(1_000, 1_002))
+    level = Camera.look_at((4_000.0, -2_500.0, 1_600.0), (0.0, 0.0, 1_000.0), focal_px=1.0, size_px=(1_000, 1_002))
     return dataclasses.replace(level, intrinsics=K, distortion=distortion)
 
 
@@ -55,7 +55,7 @@ def test_the_projection_matrix_is_the_camera_without_distortion():
 
 
 def test_points_behind_the_camera_have_no_image_and_no_gradient():
-    cam = Camera.look_at((0, 0, 0), (1_000, 0, 0), focal_px=500, size_px=(100, 100))
+    cam = Camera.look_at((0.0, 0.0, 0.0), (1_000.0, 0.0, 0.0), focal_px=500.0, size_px=(100, 100))
     points_mm = torch.tensor([[1_000.0, 0, 0], [-1_000.0, 0, 0], [0.0, 0, 0]], requires_grad=True)
     seen_px = cam.project(points_mm)
     assert seen_px.isnan().any(dim=-1).tolist() == [False, True, True]
@@ -66,7 +66,7 @@ def test_points_behind_the_camera_have_no_image_and_no_gradient():
 
 
 def test_the_target_is_in_the_middle_and_up_is_up():
-    cam = Camera.look_at((5_000, 1_000, 2_000), (0, 0, 1_000), focal_px=1_000, size_px=(640, 480))
+    cam = Camera.look_at((5_000.0, 1_000.0, 2_000.0), (0.0, 0.0, 1_000.0), focal_px=1_000.0, size_px=(640, 480))
     centre, above, left = cam.project(torch.tensor([[0.0, 0, 1_000], [0, 0, 1_500], [0, -500, 1_000]])).double()
     assert centre.tolist() == pytest.approx([319.5, 239.5], abs=1e-3)
     assert above[1] < 239.5
@@ -89,7 +89,7 @@ def test_a_crop_agrees_with_resizing_a_picture():
     picture[0, 0, 20:22, 12:14] = 1
     small = torch.nn.functional.interpolate(picture[..., 8:40, 4:36], scale_factor=0.5, mode="area")[0, 0]
     row, column = divmod(int(small.argmax()), small.shape[1])
-    cam = Camera.look_at((0, 0, 0), (1_000, 0, 0), focal_px=100, size_px=(40, 40))
+    cam = Camera.look_at((0.0, 0.0, 0.0), (1_000.0, 0.0, 0.0), focal_px=100.0, size_px=(40, 40))
     direction = torch.linalg.inv(cam.projection[:, :3]) @ torch.tensor([12.5, 20.5, 1.0], dtype=torch.float64)
     assert cam.crop(4, 8, 0.5).project(1_000 * direction).tolist() == pytest.approx([column, row], abs=1e-6)
 
@@ -130,6 +130,6 @@ def test_what_is_no_camera_is_refused(change, text):
 
 def test_a_line_of_sight_along_up_and_a_scale_of_zero_are_refused():
     with pytest.raises(ValueError, match="not parallel to up"):
-        Camera.look_at((0, 0, 5_000), (0, 0, 0), focal_px=500, size_px=(10, 10))
+        Camera.look_at((0.0, 0.0, 5_000.0), (0.0, 0.0, 0.0), focal_px=500.0, size_px=(10, 10))
     with pytest.raises(ValueError, match="scale > 0, got 0"):
         camera().crop(0, 0, 0)

@@ -89,7 +89,7 @@ def test_names_are_distinct():
 
 
 def test_a_ring_stands_around_its_target():
-    rig = ring_rig(5, radius_mm=4_000, height_mm=2_000)
+    rig = ring_rig(5, radius_mm=4_000.0, height_mm=2_000.0)
     centres_mm = torch.stack([camera.centre_mm for camera in rig])
     torch.testing.assert_close(centres_mm[:, :2].norm(dim=1), torch.full((5,), 4_000.0, dtype=torch.float64))
     assert centres_mm[:, 2].tolist() == pytest.approx([2_000.0] * 5)

@@ -50,7 +50,7 @@ def two_cameras(baseline_deg):
     angle_rad = np.deg2rad(baseline_deg)
     eyes_mm = [(5_000.0, 0.0, 500.0), (5_000.0 * np.cos(angle_rad), 5_000.0 * np.sin(angle_rad), 500.0)]
     return torch.stack(
-        [Camera.look_at(eye, (0, 0, 0), focal_px=1_150, size_px=(1_000, 1_000)).projection for eye in eyes_mm]
+        [Camera.look_at(eye, (0.0, 0.0, 0.0), focal_px=1_150.0, size_px=(1_000, 1_000)).projection for eye in eyes_mm]
     )
 
 
@@ -233,8 +233,8 @@ def test_gradients_are_finite_where_singular_values_coincide():
     """Cameras on a square around a point that lies on all four axes."""
     projections = torch.stack(
         [
-            Camera.look_at(eye, (0, 0, 0), focal_px=1_000, size_px=(1_001, 1_001)).projection
-            for eye in ((5_000, 0, 0), (-5_000, 0, 0), (0, 5_000, 0), (0, -5_000, 0))
+            Camera.look_at(eye, (0.0, 0.0, 0.0), focal_px=1_000.0, size_px=(1_001, 1_001)).projection
+            for eye in ((5_000.0, 0.0, 0.0), (-5_000.0, 0.0, 0.0), (0.0, 5_000.0, 0.0), (0.0, -5_000.0, 0.0))
         ]
     )
     points_px = project_points(projections, ORIGIN[None]).requires_grad_()

@@ -64,7 +64,7 @@ def test_nothing_kept_is_a_loss_of_zero():
     detected = random(1, 3, 4, 2).requires_grad_()
     loss = triangulation_loss(detected, torch.full_like(detected, torch.nan), None, torch.zeros(1, 4, dtype=torch.bool))
     loss.backward()
-    assert float(loss) == 0.0
+    assert loss.item() == 0.0
     assert (detected.grad == 0).all()
 
 

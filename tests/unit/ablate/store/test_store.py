@@ -1,0 +1,172 @@
+import json
+import os
+
+import pytest
+
+from ablate.errors import StoreError
+from ablate.store import RunFacts, Store
+from ablate.trial import Outcome, Report, Resources, Status, TrialSpec
+
+FACTS = {"started": "2026-01-01T00:00:00+00:00", "ended": "2026-01-01T00:00:01+00:00", "seconds": 1.0}
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def spec(store) -> TrialSpec:
+    spec = TrialSpec(task="m:f", parameters={"a": [1, 2.5], "b": None}, seed=3, resources=Resources(num_cpus=2.0))
+    store.write_spec(spec)
+    return spec
+
+
+def _facts(attempt: int) -> RunFacts:
+    return RunFacts(attempt=attempt, host="h", python="3", versions={"torch": "2"}, **FACTS)
+
+
+def _finish(store, trial_id, attempt, status=Status.FINISHED, **fields) -> None:
+    outcome = Outcome(trial_id=trial_id, attempt=attempt, status=status, seconds=1.0, **fields)
+    store.finish(trial_id, attempt, outcome, _facts(attempt))
+
+
+def _report(store, trial_id, attempt, step, **metrics) -> None:
+    store.append_report(Report(trial_id=trial_id, attempt=attempt, step=step, metrics=metrics))
+
+
+def test_a_specification_comes_back_as_it_was_with_its_resources(store, spec):
+    assert store.read_spec(spec.id) == spec
+    assert store.read_spec(spec.id).resources == Resources(num_cpus=2.0)
+
+
+def test_a_changed_specification_is_refused(store, spec):
+    path = store.folder(spec.id) / "spec.json"
+    path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(StoreError, match=f"expected {spec.id}: the file was changed"):
+        store.read_spec(spec.id)
+
+
+def test_an_unknown_trial_is_named(store):
+    with pytest.raises(StoreError, match="no such trial"):
+        store.read_spec("0" * 20)
+
+
+def test_writing_a_specification_again_leaves_the_file_alone(store, spec):
+    path = store.folder(spec.id) / "spec.json"
+    before = path.stat().st_ino
+    store.write_spec(spec)
+    assert path.stat().st_ino == before
+
+
+def test_attempts_count_from_one(store, spec):
+    assert store.last_attempt(spec.id) == 0
+    assert [store.claim(spec.id) for _ in range(3)] == [1, 2, 3]
+    claim = json.loads((store.folder(spec.id) / "attempts" / "0003.json").read_text())
+    assert claim["pid"] == os.getpid()
+
+
+def test_a_claim_that_loses_the_race_takes_the_next_number(store, spec, monkeypatch):
+    answers = iter([0, 1])
+    store.claim(spec.id)
+    monkeypatch.setattr(store, "last_attempt", lambda _: next(answers))
+    assert store.claim(spec.id) == 2
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store, id_: _report(store, id_, 1, 5, x=1.0),
+        lambda store, id_: store.save_checkpoint(id_, 1, 5, {"step": 5}),
+        lambda store, id_: store.rewind_curves(id_, 1, None),
+        lambda store, id_: _finish(store, id_, 1),
+    ],
+    ids=["report", "checkpoint", "rewind", "record"],
+)
+def test_an_attempt_that_was_overtaken_may_not_write(store, spec, write):
+    store.claim(spec.id)
+    store.claim(spec.id)
+    with pytest.raises(StoreError, match="attempt 1 may not write, the newest is 2"):
+        write(store, spec.id)
+    assert store.curves(spec.id) == []
+    assert store.record(spec.id) is None
+
+
+def test_an_attempt_that_was_never_claimed_may_not_write(store, spec):
+    with pytest.raises(StoreError, match="attempt 1 may not write, the newest is 0"):
+        _finish(store, spec.id, 1)
+
+
+def test_a_record_comes_back_bit_for_bit_with_its_run(store, spec):
+    store.claim(spec.id)
+    metrics = {"third": 1 / 3, "none": float("nan"), "up": float("inf"), "down": float("-inf")}
+    _finish(store, spec.id, 1, metrics=metrics)
+    record = store.record(spec.id)
+    assert str(dict(record.metrics)) == str(metrics)
+    assert record.run == _facts(1)
+    assert record.outcome.seconds == 1.0
+
+
+def test_a_number_that_json_lacks_is_stored_as_text(store, spec):
+    store.claim(spec.id)
+    _finish(store, spec.id, 1, metrics={"x": float("nan")})
+    assert json.loads((store.folder(spec.id) / "record.json").read_text())["metrics"] == {"x": "nan"}
+
+
+def test_a_trial_is_finished_once(store, spec):
+    store.claim(spec.id)
+    _finish(store, spec.id, 1)
+    store.claim(spec.id)
+    with pytest.raises(StoreError, match="finished by attempt 1; 2 came late"):
+        _finish(store, spec.id, 2)
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.INTERRUPTED])
+def test_only_finished_trials_count_as_finished(store, spec, status):
+    store.claim(spec.id)
+    _finish(store, spec.id, 1, status)
+    assert store.finished([spec.id, "absent"]) == set()
+    store.claim(spec.id)
+    _finish(store, spec.id, 2)
+    assert store.finished([spec.id, "absent"]) == {spec.id}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('{"schema": 1, "id"', "expected a JSON object"),
+        ("[]", "expected a JSON object, found list"),
+        ('{"schema": 0}', "record of schema 0, this version reads 1"),
+        ('{"schema": 1}', "not a trial's record"),
+    ],
+)
+def test_a_damaged_record_is_named(store, spec, text, complaint):
+    path = store.folder(spec.id) / "record.json"
+    path.write_text(text)
+    with pytest.raises(StoreError, match=complaint) as caught:
+        store.record(spec.id)
+    assert str(path) in str(caught.value)
+
+
+def test_points_beyond_a_step_are_dropped(store, spec):
+    store.claim(spec.id)
+    for step in (1, 2, 3):
+        _report(store, spec.id, 1, step, x=step / 3)
+    store.claim(spec.id)
+    store.rewind_curves(spec.id, 2, 2)
+    _report(store, spec.id, 2, 3, x=9.0)
+    found = [(point.step, point.attempt, dict(point.metrics)) for point in store.curves(spec.id)]
+    assert found == [(1, 1, {"x": 1 / 3}), (2, 1, {"x": 2 / 3}), (3, 2, {"x": 9.0})]
+    store.rewind_curves(spec.id, 2, None)
+    assert store.curves(spec.id) == []
+
+
+def test_a_line_torn_by_a_crash_is_left_out(store, spec):
+    store.claim(spec.id)
+    _report(store, spec.id, 1, 1, x=1.0)
+    with (store.folder(spec.id) / "curves.jsonl").open("a") as file:
+        file.write('{"step": 2, "att')
+    assert [point.step for point in store.curves(spec.id)] == [1]
+    store.rewind_curves(spec.id, 1, 1)
+    _report(store, spec.id, 1, 2, x=2.0)
+    assert [point.step for point in store.curves(spec.id)] == [1, 2]

@@ -1,0 +1,162 @@
+import pytest
+
+from ablate.errors import StudyError
+from ablate.study.compose import Composition, compose_study
+from ablate.study.load import load_study
+
+
+@pytest.fixture
+def compose(toy_project):
+    def composes(*overrides: str) -> Composition:
+        return compose_study(load_study(toy_project.study, overrides))
+
+    return composes
+
+
+@pytest.fixture
+def faults_of(compose):
+    def faults(*overrides: str) -> list[str]:
+        with pytest.raises(StudyError) as raised:
+            compose(*overrides)
+        return str(raised.value).splitlines()
+
+    return faults
+
+
+def test_arms_start_from_the_base_and_set_their_own(compose) -> None:
+    arms = compose().arms
+    assert arms["ours"] == {"method": {"sigma_mm": 5, "kind": "plain"}, "data": {"num_samples": 4}}
+    assert arms["rough"]["method"] == {"sigma_mm": 20, "kind": "plain"}
+
+
+def test_arms_win_over_the_command_line_which_wins_over_the_base(compose, toy_project) -> None:
+    toy_project.edit("data=dots]", "data=dots, method.sigma_mm=1, method.num_steps=1]")
+    arms = compose("method.sigma_mm=2").arms
+    assert arms["ours"]["method"] == {"sigma_mm": 2, "kind": "plain", "num_steps": 1}
+    assert arms["rough"]["method"]["sigma_mm"] == 20
+
+
+def test_an_arm_can_choose_a_group_and_gets_its_numbers(compose, toy_project) -> None:
+    toy_project.edit("{method.sigma_mm: 20}", "{method: sharp, data: {num_samples: 9}}")
+    arms = compose("scale=standard").arms
+    assert arms["rough"] == {"method": {"sigma_mm": 1.5}, "data": {"num_samples": 9}}
+    assert arms["ours"]["method"] == {"sigma_mm": 5, "kind": "plain", "num_steps": 40}
+
+
+def test_a_scale_changes_replicates_and_the_numbers_of_the_method(compose, toy_project) -> None:
+    toy_project.edit("replicates: 2\n", "")
+    quick, standard = compose(), compose("scale=standard")
+    assert (quick.scale, quick.num_replicates, quick.first_seed) == ("quick", 3, 0)
+    assert (standard.scale, standard.num_replicates) == ("standard", 8)
+    assert "num_steps" not in quick.arms["ours"]["method"]
+    assert standard.arms["ours"]["method"]["num_steps"] == 40
+    assert compose("scale=standard", "method.num_steps=7").arms["ours"]["method"]["num_steps"] == 7
+    assert compose("scale=paper").arms["ours"] == quick.arms["ours"]
+
+
+def test_the_scale_can_be_chosen_in_the_base(compose, toy_project) -> None:
+    toy_project.edit("data=dots]", "data=dots, scale=standard]")
+    assert compose().arms["ours"]["method"]["num_steps"] == 40
+
+
+def test_method_and_data_need_not_be_chosen(compose, toy_project) -> None:
+    toy_project.edit("base: [method=smooth, data=dots]\n", "")
+    assert compose().arms == {
+        "ours": {},
+        "rough": {"method": {"sigma_mm": 20}},
+        "by weight": {"method": {"kind": "weighted"}},
+    }
+
+
+def test_the_study_sets_the_replicates_and_the_command_line_wins(compose) -> None:
+    assert compose().num_replicates == 2
+    composition = compose("replicates=7", "first_seed=3")
+    assert (composition.num_replicates, composition.first_seed) == (7, 3)
+    assert set(composition.arms["ours"]) == {"method", "data"}
+
+
+def test_interpolations_are_resolved(compose, toy_project) -> None:
+    toy_project.edit("kind: plain", "num_steps: ${data.num_samples}", name="conf/method/smooth.yaml")
+    assert compose("data.num_samples=11").arms["ours"]["method"]["num_steps"] == 11
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        (
+            "method=smoth",
+            "command line: method: conf/method has no option 'smoth'; expected one of sharp, smooth -- did ",
+        ),
+        ("method=3", "command line: method: conf/method has no option 3; expected one of sharp, smooth"),
+        ("scale=huge", "command line: scale: conf/scale has no option 'huge'; expected one of paper, quick, standard"),
+        (
+            "model/net=x",
+            "command line: model/net: there is no group 'model/net' in conf; expected one of data, method, ",
+        ),
+        ("method", "command line: expected key=value, as in `method.sigma_mm=20`, got 'method'"),
+        ("~method", "command line: expected key=value, got the deletion '~method': "),
+        ("data.num_samples=1,2", "command line: expected one value, got several in 'data.num_samples=1,2'"),
+        ("replicates=0", "command line: replicates: expected an integer >= 1, got 0"),
+        ("replicates=many", "command line: replicates: expected an integer >= 1, got 'many'"),
+        ("first_seed=-1", "command line: first_seed: expected an integer >= 0, got -1"),
+        ("method.sigma_mm=nan", "command line: method.sigma_mm: expected a finite number, got nan"),
+        ("method.sigma_mm=${nope}", "command line: method.sigma_mm: Interpolation key 'nope' not found"),
+        ("method@x=smooth", "command line: method@x: expected a dotted key such as "),
+    ],
+)
+def test_a_wrong_override_is_refused(faults_of, override: str, fault: str) -> None:
+    assert faults_of(override)[0].startswith(fault)
+
+
+def test_a_wrong_base_entry_is_told_with_its_line(faults_of, toy_project) -> None:
+    toy_project.edit("[method=smooth, data=dots]", "\n  - method=smooth\n  - data=dot")
+    assert faults_of() == [
+        "studies/toy.yaml:6: data: conf/data has no option 'dot'; expected dots -- did you mean 'dots'?"
+    ]
+
+
+def test_an_arm_must_not_set_what_all_arms_share(faults_of, toy_project) -> None:
+    toy_project.edit("method.sigma_mm: 20", "replicates: 20")
+    (fault,) = faults_of()
+    assert fault.startswith("studies/toy.yaml:12: arms.rough.replicates: all arms share 'replicates'")
+
+
+def test_a_broken_file_in_conf_is_named(faults_of, toy_project) -> None:
+    toy_project.write("conf/method/smooth.yaml", "sigma_mm: 1\nkind: [")
+    assert faults_of()[0].startswith("conf/method/smooth.yaml:2: is not YAML: ")
+
+
+def test_a_number_that_is_nan_in_conf_is_told_with_its_line(faults_of, toy_project) -> None:
+    toy_project.write("conf/method/smooth.yaml", "kind: plain\nsigma_mm: .nan\n")
+    assert "conf/method/smooth.yaml:2: method.sigma_mm: expected a finite number, got nan" in faults_of()
+
+
+def test_a_study_without_conf_is_refused(toy_project) -> None:
+    (toy_project.root / "conf" / "config.yaml").unlink()
+    with pytest.raises(StudyError, match=r"there is no conf/config.yaml in studies or in a folder above it"):
+        compose_study(load_study(toy_project.study))
+
+
+def test_conf_without_scales_leaves_the_replicates_to_the_study(compose, faults_of, toy_project) -> None:
+    toy_project.write("conf/config.yaml", "defaults: [_self_, method: null, data: null]\n")
+    composition = compose()
+    assert (composition.scale, composition.num_replicates, composition.first_seed) == ("unscaled", 2, 0)
+    toy_project.edit("replicates: 2\n", "")
+    assert faults_of()[0].startswith("studies/toy.yaml: replicates: missing: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("method.sigma_mm", "studies/toy.yaml:12: arms.rough.method.sigma_mm: "),
+        ("method.kind", "conf/method/smooth.yaml:2: method.kind: "),
+        ("data.num_samples", "command line: data.num_samples: "),
+        ("method.sizes.0", "studies/toy.yaml:4: method.sizes: "),
+        ("method.num_steps", "conf/scale/method/smooth/standard.yaml:1: method.num_steps: "),
+        ("data.folder", "studies/toy.yaml:4: data.folder: "),
+    ],
+)
+def test_a_key_is_traced_to_where_it_was_set(compose, toy_project, key: str, place: str) -> None:
+    toy_project.edit("data=dots]", "data=dots, 'method.sizes=[1,2]']")
+    composition = compose("data.num_samples=1", "scale=standard")
+    assert str(composition.spot("rough", key).fault("")).startswith(place.replace("sizes: ", "sizes"))
