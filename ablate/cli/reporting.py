@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.places import StoreOption, StudyName, named, shown, store_root
-from ablate.errors import ExitCode
+from ablate.errors import ExitCode, Fault, StudyError
 
 if TYPE_CHECKING:
     from ablate.plan.model import Plan
+    from ablate.report.build import ReportFiles
     from ablate.store import Store
 
+MLFLOW_DATABASE = "mlflow.db"
 PIPED_WIDTH = 100
 
 OutputOption = Annotated[
@@ -46,11 +48,13 @@ def ui(study: MaybeStudy = None, port: PortOption = 5000, store: StoreOption = N
 
     meant = named(study, store) if study else None
     root = meant.store if meant else store_root(store, Path.cwd())
+    if not (root / MLFLOW_DATABASE).is_file():
+        raise StudyError([Fault(message=f"the store {shown(root)} has no {MLFLOW_DATABASE}; `ablate run` makes it")])
     serve(root, study=meant.name if meant else None, port=port)
     return ExitCode.DONE
 
 
-def show_report(plan: "Plan", store: "Store") -> None:
+def show_report(plan: "Plan", store: "Store") -> "ReportFiles":
     """Write a study's reports into its store, print the table, and say where they lie."""
     from rich.console import Console
 
@@ -63,3 +67,4 @@ def show_report(plan: "Plan", store: "Store") -> None:
     wide = Console(width=PIPED_WIDTH) if not console.is_terminal else console
     wide.print(summary_table(written.content.analysis, written.content.comparisons))
     print(f"report: {shown(written.html)} and {shown(written.markdown)}")
+    return written

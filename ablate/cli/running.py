@@ -8,13 +8,14 @@ import typer
 from ablate.cli.ending import complain, same_command
 from ablate.cli.places import Overrides, StoreOption, StudyFile, shown, store_root
 from ablate.cli.planning import make_plan
-from ablate.cli.reporting import MLFLOW_DATABASE, show_report
+from ablate.cli.reporting import show_report
 from ablate.errors import ExitCode, Fault, StudyError
 
 if TYPE_CHECKING:
     from ablate.backends.backend import Backend
     from ablate.plan.model import Plan
     from ablate.records.recorder import Recorder
+    from ablate.report.build import ReportFiles
     from ablate.run.summary import RunSummary
     from ablate.store import Store
 
@@ -71,9 +72,10 @@ def run(
     with stop_on_signals() as stopping:
         summary = execute(plan, store=trials, backend=chosen, recorders=recorders, stopping=stopping)
     if summary.num_finished + summary.num_cached:
-        show_report(plan, trials)
-    if (trials.root / MLFLOW_DATABASE).is_file() and mlflow is None:
-        print(f"MLflow: ablate ui {shown(study)}")
+        written = show_report(plan, trials)
+        if mlflow != NO_MIRROR:
+            _mirror(plan, trials, mlflow, written)
+            print(f"MLflow: {mlflow or f'ablate ui {shown(study)}'}")
     _tell(summary)
     return summary.exit_code
 
@@ -100,6 +102,14 @@ def _recorders(plan: "Plan", store: "Store", mlflow: str | None) -> list["Record
 
         recorders.append(MlflowMirror(plan, store, mlflow))
     return recorders
+
+
+def _mirror(plan: "Plan", store: "Store", uri: str | None, written: "ReportFiles") -> None:
+    """Put the table and the reports beside the runs in MLflow, with every trial that is not there yet."""
+    from ablate.records.mlflow import mirror_report
+
+    files = [written.markdown, written.html, *written.figures]
+    mirror_report(plan, store, uri, description=written.result_table, files=files)
 
 
 def _tell(summary: "RunSummary") -> None:

@@ -44,9 +44,9 @@ def geometric_median(
     """Point with the smallest sum of distances to the valid points; 0 where none is valid.
 
     Each step takes the better of Weiszfeld's step, which never climbs, and Newton's, which converges quadratically
-    where Weiszfeld crawls (4 cameras; a median on, or almost on, one of the points). Distances are `sqrt(d^2 + smoothing^2)`, so that
-    the median and its gradient exist on the points themselves. The gradient is that of the exact minimiser (implicit
-    differentiation), however many steps were taken.
+    where Weiszfeld crawls (4 cameras; a median on, or almost on, one of the points). Distances are
+    `sqrt(d^2 + smoothing^2)`, so that the median and its gradient exist on the points themselves. The gradient is that
+    of the exact minimiser (implicit differentiation), however many steps were taken.
 
     Args:
         points: Candidates; an invalid one may hold anything, NaN too. The defaults below are for millimetres.

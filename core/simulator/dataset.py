@@ -15,7 +15,7 @@ from core.simulator.render import Truth, render_into
 from core.simulator.scene import Scene
 from core.typing import Bool, Float, Int, Tensor, UInt8
 
-VERSION = 1
+VERSION = 2
 """To be raised with every change of what is rendered: part of the content key."""
 SPLITS = ("labelled", "unlabelled", "validation", "test")
 Progress = Callable[[int, dict[str, float]], None]

@@ -76,7 +76,7 @@ def draw(scene: Scene, shots: Shots, crops: Crops, *, size_px: tuple[int, int], 
     seen = project(crops.projections.float(), ends_mm.flatten(1, 2)).unflatten(1, (-1, 2))
     radii_px = radii_mm * _focal_px(crops.projections)[:, None, None] / seen[..., 2]
     crop, part = shown.nonzero(as_tuple=True)
-    return Drawn(
+    drawn = Drawn(
         discs=Discs(
             crop=crop,
             ends_px=seen[..., :2][crop, part],
@@ -88,6 +88,37 @@ def draw(scene: Scene, shots: Shots, crops: Crops, *, size_px: tuple[int, int], 
         split=split[part],
         colours=colours[crop, part],
         light=scene.lighting.brightness(ends_mm[crop, part, :, :2].mean(dim=1)),
+    )
+    return _with_near_balls(drawn)
+
+
+def _with_near_balls(drawn: Drawn) -> Drawn:
+    """Add a ball at the nearer end of every capsule that points at the camera.
+
+    The picture of such a capsule is a short axis, and the point of the axis nearest to a pixel may be the far end while
+    the near one is what is seen. Where the axis is longer than the larger radius the ends hardly overlap.
+    """
+    discs = drawn.discs
+    axis_px = (discs.ends_px[:, 1] - discs.ends_px[:, 0]).norm(dim=-1)
+    short = (axis_px < discs.radii_px.amax(dim=-1)).nonzero()[:, 0]
+    nearer = discs.depth_mm[short].argmin(dim=-1)
+
+    def add(values: Tensor) -> Tensor:
+        ball = values[short, nearer]
+        return torch.cat([values, torch.stack([ball, ball], dim=1)])
+
+    return Drawn(
+        discs=Discs(
+            crop=torch.cat([discs.crop, discs.crop[short]]),
+            ends_px=add(discs.ends_px),
+            radii_px=add(discs.radii_px),
+            depth_mm=add(discs.depth_mm),
+            radii_mm=add(discs.radii_mm),
+        ),
+        part=torch.cat([drawn.part, drawn.part[short]]),
+        split=torch.cat([drawn.split, drawn.split[short]]),
+        colours=add(drawn.colours),
+        light=torch.cat([drawn.light, drawn.light[short]]),
     )
 
 

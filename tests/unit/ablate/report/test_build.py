@@ -1,8 +1,8 @@
 """The reports as files: what is written where, and that the page stands on its own."""
 
 import re
-import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 

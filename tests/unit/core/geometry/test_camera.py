@@ -76,12 +76,12 @@ def test_the_target_is_in_the_middle_and_up_is_up():
 
 def test_a_crop_moves_and_scales_image_areas():
     cam, points_mm = camera(), joints()
-    cropped = cam.crop(100, 40, 0.25, (64, 48))
+    cropped = cam.crop(100.0, 40.0, 0.25, (64, 48))
     expected_px = 0.25 * (cam.project(points_mm) - torch.tensor([100.0, 40.0]) + 0.5) - 0.5
     torch.testing.assert_close(cropped.project(points_mm), expected_px, rtol=0, atol=1e-9)
     assert cropped.size_px == (64, 48)
-    assert cam.crop(100, 40, 0.5).size_px == (450, 481)
-    assert cam.crop(0, 0, 1.0).intrinsics.equal(cam.intrinsics)
+    assert cam.crop(100.0, 40.0, 0.5).size_px == (450, 481)
+    assert cam.crop(0.0, 0.0, 1.0).intrinsics.equal(cam.intrinsics)
 
 
 def test_a_crop_agrees_with_resizing_a_picture():
@@ -91,7 +91,7 @@ def test_a_crop_agrees_with_resizing_a_picture():
     row, column = divmod(int(small.argmax()), small.shape[1])
     cam = Camera.look_at((0.0, 0.0, 0.0), (1_000.0, 0.0, 0.0), focal_px=100.0, size_px=(40, 40))
     direction = torch.linalg.inv(cam.projection[:, :3]) @ torch.tensor([12.5, 20.5, 1.0], dtype=torch.float64)
-    assert cam.crop(4, 8, 0.5).project(1_000 * direction).tolist() == pytest.approx([column, row], abs=1e-6)
+    assert cam.crop(4.0, 8.0, 0.5).project(1_000 * direction).tolist() == pytest.approx([column, row], abs=1e-6)
 
 
 def test_the_image_reaches_half_a_pixel_beyond_its_pixel_centres():
@@ -132,4 +132,4 @@ def test_a_line_of_sight_along_up_and_a_scale_of_zero_are_refused():
     with pytest.raises(ValueError, match="not parallel to up"):
         Camera.look_at((0.0, 0.0, 5_000.0), (0.0, 0.0, 0.0), focal_px=500.0, size_px=(10, 10))
     with pytest.raises(ValueError, match="scale > 0, got 0"):
-        camera().crop(0, 0, 0)
+        camera().crop(0.0, 0.0, 0.0)

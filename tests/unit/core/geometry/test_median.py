@@ -48,6 +48,15 @@ def test_the_geometric_median_agrees_with_a_general_minimiser(num_points):
         assert cost(median) <= cost(best) + 1e-3
 
 
+def test_it_converges_wherever_it_starts():
+    """Also where the minimum lies almost on one of the points, and Newton's full step jumps across it."""
+    points = 20.0 * random(3_000, 6, 3)
+    valid = torch.ones(3_000, 6, dtype=torch.bool)
+    turn = torch.linalg.qr(random(3, 3, seed=1)).Q
+    turned = geometric_median(points @ turn, valid) @ turn.T
+    torch.testing.assert_close(turned, geometric_median(points, valid), rtol=0, atol=1e-4)
+
+
 def test_a_majority_in_one_place_is_the_median():
     points = torch.zeros(5, 3, dtype=torch.float64)
     points[3:] = torch.tensor([[1e6, 0.0, 0.0], [0.0, -1e9, 0.0]], dtype=torch.float64)

@@ -120,17 +120,38 @@ def test_the_far_shoulder_is_hidden_in_profile(scene):
     assert truth.visible[profile.nonzero()[:, 0], far].float().mean() < 0.5
 
 
+def bent(scene, **moved_mm):
+    """Put joints of the only player's first frame elsewhere: offsets from a joint, in (right, up, to the camera)."""
+    joints_mm = scene.joints_mm.clone()
+    rows = scene.projections[FRONT, :, :3].float()
+    forward = torch.nn.functional.normalize(rows[2], dim=0)
+    right = torch.nn.functional.normalize(rows[0] - (rows[0] @ forward) * forward, dim=0)
+    axes = torch.stack([right, torch.linalg.cross(right, forward), -forward])
+    for name, (origin, offset_mm) in moved_mm.items():
+        place_mm = joints_mm[0, 0, HUMAN36M.index(origin)] + torch.tensor(offset_mm) @ axes
+        joints_mm[0, 0, HUMAN36M.index(name)] = place_mm
+    return replace(scene, joints_mm=joints_mm, bodies=build_bodies(joints_mm, torch.tensor([1850.0])))
+
+
 def test_a_hip_behind_its_own_raised_knee_is_hidden(scene):
-    alone = lone(scene)
-    joints_mm = alone.joints_mm.clone()
-    hip, knee, ankle = (HUMAN36M.index(name) for name in ("RHip", "RKnee", "RAnkle"))
-    centre_mm = -torch.linalg.solve(scene.projections[FRONT, :, :3], scene.projections[FRONT, :, 3]).float()
-    ray = torch.nn.functional.normalize(centre_mm - joints_mm[0, 0, hip], dim=0)
-    joints_mm[0, 0, knee] = joints_mm[0, 0, hip] + 450 * ray
-    joints_mm[0, 0, ankle] = joints_mm[0, 0, knee] - torch.tensor([0.0, 0.0, 450.0])
-    bodies = build_bodies(joints_mm, torch.tensor([1850.0]))
-    _, truth = take(replace(alone, joints_mm=joints_mm, bodies=bodies))
-    assert truth.visible[0, knee] and not truth.visible[0, hip]
+    leg = {"RKnee": ("RHip", (0.0, 0.0, 450.0)), "RAnkle": ("RKnee", (0.0, -450.0, 0.0))}
+    _, truth = take(bent(lone(scene), **leg), size_px=(320, 256))
+    assert truth.visible[0, HUMAN36M.index("RKnee")]
+    assert not truth.visible[0, HUMAN36M.index("RHip")]
+
+
+def test_a_thigh_that_points_at_the_camera_shows_the_knee_in_front(scene):
+    leg = {"RKnee": ("RHip", (0.0, 20.0, 450.0)), "RAnkle": ("RHip", (0.0, 0.0, -400.0))}
+    _, truth = take(bent(lone(scene), **leg), size_px=(320, 256))
+    assert truth.visible[0, HUMAN36M.index("RKnee")]
+    assert not truth.visible[0, HUMAN36M.index("RHip")]
+
+
+def test_a_joint_behind_the_players_own_forearm_is_hidden_however_near(scene):
+    arm = {"RElbow": ("Spine", (150.0, 0.0, 150.0)), "RWrist": ("Spine", (-100.0, 0.0, 150.0))}
+    _, truth = take(bent(lone(scene), **arm), size_px=(320, 256))
+    assert truth.visible[0, HUMAN36M.index("RWrist")]
+    assert not truth.visible[0, HUMAN36M.index("Spine")]
 
 
 def test_joints_outside_the_crop_are_not_visible(scene):
