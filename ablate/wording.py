@@ -91,7 +91,7 @@ def worded(
         place = _place(error, root)
         inputs[place] = error["input"]
         if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-            whole[place] = f"unknown key; {expected_one_of(place[-1], keys_at(place[:-1]))}"
+            whole[place] = _unknown(str(place[-1]), keys_at(place[:-1]))
         elif error["type"].startswith("missing"):
             whole[place] = "missing: it must be given"
         elif error["type"] in {"value_error", "assertion_error"}:
@@ -120,6 +120,13 @@ def _place(error: Mapping[str, Any], root: object) -> Path:
     if error["type"].startswith("missing"):
         place.append(error["loc"][-1])
     return tuple(place)
+
+
+def _unknown(key: str, allowed: Sequence[str]) -> str:
+    """Refuse a key; one that is allowed belongs to another member of a union."""
+    if key in allowed:
+        return f"does not go with the other keys here; each of {', '.join(allowed)} is known, but not all together"
+    return f"unknown key; {expected_one_of(key, allowed)}"
 
 
 def _expected(error: Mapping[str, Any], meanings: Mapping[str, str]) -> str:

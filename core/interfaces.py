@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 
 @runtime_checkable
+@runtime_checkable
 class Trial(Protocol):
     """The running trial, as a task sees it (structural: the platform's object need not derive from this)."""
 
@@ -69,6 +70,7 @@ class Standalone:
         return path
 
 
+@runtime_checkable
 @runtime_checkable
 class Fingerprinted(Protocol):
     """A configuration that points at data outside its own values says what is there.

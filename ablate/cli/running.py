@@ -8,7 +8,7 @@ import typer
 from ablate.cli.ending import complain, same_command
 from ablate.cli.places import Overrides, StoreOption, StudyFile, shown, store_root
 from ablate.cli.planning import make_plan
-from ablate.cli.reporting import show_report
+from ablate.cli.reporting import MLFLOW_DATABASE, show_report
 from ablate.errors import ExitCode, Fault, StudyError
 
 if TYPE_CHECKING:
@@ -105,11 +105,23 @@ def _recorders(plan: "Plan", store: "Store", mlflow: str | None) -> list["Record
 
 
 def _mirror(plan: "Plan", store: "Store", uri: str | None, written: "ReportFiles") -> None:
-    """Put the table and the reports beside the runs in MLflow, with every trial that is not there yet."""
+    """Put the table and the reports beside the runs in MLflow, with every trial that is not there yet.
+
+    What was mirrored last is noted beside the report, so that a run with nothing to do need not load MLflow (seconds).
+    """
+    from ablate.ids import content_id
+    from ablate.store.files import read_json, write_json
+
+    note = written.markdown.with_name("mirrored.json")
+    mirrored = {"to": uri, "report": content_id(written.markdown.read_text(encoding="utf-8"))}
+    is_there = uri is not None or (store.root / MLFLOW_DATABASE).is_file()
+    if is_there and read_json(note) == mirrored:
+        return
     from ablate.records.mlflow import mirror_report
 
     files = [written.markdown, written.html, *written.figures]
-    mirror_report(plan, store, uri, description=written.result_table, files=files)
+    if mirror_report(plan, store, uri, description=written.result_table, files=files):
+        write_json(note, mirrored)
 
 
 def _tell(summary: "RunSummary") -> None:

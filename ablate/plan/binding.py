@@ -84,16 +84,13 @@ def bind_arms(composition: Composition, steps: Mapping[str, Step]) -> dict[str, 
 
 def _placed(composition: Composition, arm: str, fault: Fault, task: str) -> Fault:
     """Point a binding's fault to where its key was set."""
-    message = f"{fault.message} by task {task}" if fault.message.startswith("missing") else fault.message
+    message = f"missing: task {task} needs it" if fault.message.startswith("missing") else fault.message
     return composition.spot(arm, fault.key).fault(message)
 
 
 def _distinct(faults: Iterable[Fault]) -> list[Fault]:
-    """Keep the first fault of each place: arms share what the base sets, and stages share parameters."""
-    first: dict[tuple[str, int, str], Fault] = {}
-    for fault in faults:
-        first.setdefault((str(fault.path or ""), fault.line or 0, fault.key), fault)
-    return [first[place] for place in sorted(first)]
+    """Tell each fault once, by place: arms share what the base sets, and stages share parameters."""
+    return sorted(dict.fromkeys(faults), key=lambda fault: (str(fault.path or ""), fault.line or 0, fault.key))
 
 
 def _unknown_keys(
@@ -107,7 +104,7 @@ def _unknown_keys(
         groups = "" if parent else f"; groups: {', '.join(composition.groups)}"
         allowed = f"expected one of {', '.join(known)}" if known else "the tasks take nothing here"
         near = did_you_mean(place[-1], [*known, *(() if parent else composition.groups)])
-        message = f"no task of the study has a parameter '{dotted(place)}'; {allowed}{groups}{near}"
+        message = f"unknown key: no task of the study has a parameter '{dotted(place)}'; {allowed}{groups}{near}"
         yield composition.spot(arm, dotted(place)).fault(message)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ def find_study(tracking_uri: str, name: str) -> MirroredStudy | None:
 
 def mirror_report(
     plan: Plan, store: Store, tracking_uri: str | None, *, description: str, files: Sequence[Path]
-) -> None:
+) -> bool:
     """Bring MLflow up to date after a run, its trials and the reports of the study; a failure is one line in the log.
 
     Args:
@@ -64,10 +65,14 @@ def mirror_report(
         tracking_uri: A server or database; `None` is SQLite under the store's root.
         description: The result table in Markdown.
         files: The reports, for the artifacts of the study's run.
+
+    Returns:
+        Whether MLflow took everything.
     """
     mirror = MlflowMirror(plan, store, tracking_uri)
     mirror.describe(description, files)
     mirror.close()
+    return not mirror.has_failed
 
 
 class MlflowMirror:
@@ -88,6 +93,7 @@ class MlflowMirror:
         self._uri = tracking_uri or default_tracking_uri(store.root)
         self._jobs: SimpleQueue[Callable[[_StudyRuns], None] | None] = SimpleQueue()
         self._error: Exception | None = None
+        self.has_failed = False
         self._thread = Thread(target=self._work, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
@@ -130,6 +136,7 @@ class MlflowMirror:
             self._deliver(_StudyRuns(self._plan, self._store, self._uri))
         except Exception as error:  # whatever MLflow raises is no reason to lose the run
             self._error = error
+            self.has_failed = True
 
     def _deliver(self, runs: _StudyRuns) -> None:
         """Do the jobs in their order; curves are sent together every few seconds."""
@@ -300,6 +307,8 @@ def _connect(uri: str) -> Any:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    # MLflow's own use of SQLAlchemy, once per process and nothing the user can change.
+    warnings.filterwarnings("ignore", message="The ``noload`` loader", category=DeprecationWarning)
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):

@@ -134,23 +134,27 @@ def spot_of(study: Study, settings: Sequence[Setting], files: Sequence[tuple[Yam
         key: The dotted key.
 
     Returns:
-        The place of the value that won; the study's `base:` for a key that nothing sets.
+        The place of the value that won. For a mapping, which many settings shape, that is the arm's own or the choice
+        of the group; for a key that nothing sets, the study's `base:`.
     """
     for setting in reversed(settings):
-        if setting.is_choice:
-            continue
-        if key == setting.key or setting.key.startswith(f"{key}."):
+        inner = key.removeprefix(f"{setting.key}.")
+        if setting.key == key or (setting.is_choice is False and inner != key and _reaches(setting.value, inner)):
+            return _inside(study, setting.spot, "" if setting.key == key else inner)
+        if setting.key.startswith(f"{key}.") and setting.spot.key.startswith("arms."):
             return setting.spot
-        if key.startswith(f"{setting.key}.") and _reaches(setting.value, key.removeprefix(f"{setting.key}.")):
-            inner = f"{setting.spot.key}.{key.removeprefix(f'{setting.key}.')}"
-            line = study.lines.get(inner, setting.spot.line) if setting.spot.path else None
-            return Spot(path=setting.spot.path, line=line, key=inner)
     for file, package in reversed(files):
         inner = key.removeprefix(f"{package}.") if package else key
         if (not package or key.startswith(f"{package}.")) and inner in file.lines:
             return Spot(path=file.path, line=file.lines[inner], key=key)
     line = study.lines.get("base", study.lines.get("task"))
     return Spot(path=shown_path(study.path), line=line, key=key)
+
+
+def _inside(study: Study, spot: Spot, key: str) -> Spot:
+    """Give the place of a key inside the mapping that a setting gives, which may have a line of its own."""
+    inner = f"{spot.key}.{key}" if key else spot.key
+    return Spot(path=spot.path, line=study.lines.get(inner, spot.line) if spot.path else None, key=inner)
 
 
 def _reaches(value: Json, key: str) -> bool:

@@ -12,12 +12,17 @@ def dataclass_in(annotation: Any) -> type[Any] | None:
 
     A union of several dataclasses is none: it takes its whole mapping, and one of its members must fit all of it.
     """
+    options = _dataclasses(annotation)
+    return options[0] if len(options) == 1 else None
+
+
+def _dataclasses(annotation: Any) -> list[type[Any]]:
+    """Give the dataclasses that an annotation is a union of; none where something else but null is in it."""
     if get_origin(annotation) is Annotated:
-        return dataclass_in(get_args(annotation)[0])
-    if get_origin(annotation) in {Union, UnionType}:
-        options = [option for option in get_args(annotation) if option is not type(None)]
-        return dataclass_in(options[0]) if len(options) == 1 else None
-    return annotation if isinstance(annotation, type) and is_dataclass(annotation) else None
+        return _dataclasses(get_args(annotation)[0])
+    is_union = get_origin(annotation) in {Union, UnionType}
+    options = [option for option in get_args(annotation) if option is not type(None)] if is_union else [annotation]
+    return options if all(isinstance(option, type) and is_dataclass(option) for option in options) else []
 
 
 def _declared(kind: Any) -> Mapping[str, Any]:
@@ -41,12 +46,11 @@ def prune(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fields_at(kind: type[Any], place: Sequence[str]) -> tuple[str, ...]:
-    """List the fields of the dataclass at a place inside `kind`; empty where there is none."""
+    """List the fields of the dataclass, or of the union of dataclasses, at a place inside `kind`."""
     if not place:
         return tuple(declared(kind))
-    annotation = declared(kind).get(place[0])
-    inner = dataclass_in(annotation)
-    return fields_at(inner, place[1:]) if inner is not None else ()
+    names = [name for inner in _dataclasses(declared(kind).get(place[0])) for name in fields_at(inner, place[1:])]
+    return tuple(dict.fromkeys(names))
 
 
 def num_declared(kind: type[Any], place: Sequence[str]) -> int:

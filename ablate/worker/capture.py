@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -51,8 +51,7 @@ def captured(path: Path) -> Iterator[Capture]:
         sys.stdout = cast(TextIO, _Split(capture, outer_out))
         sys.stderr = cast(TextIO, _Split(capture, outer_err))
         try:
-            with _logging_into(capture), warnings.catch_warnings():
-                warnings.simplefilter("default")
+            with _logging_into(capture), _warnings_into(capture):
                 yield capture
         finally:
             sys.stdout, sys.stderr = outer_out, outer_err
@@ -87,6 +86,23 @@ class _Split(io.TextIOBase):
 
     def writable(self) -> bool:
         return True
+
+
+@contextmanager
+def _warnings_into(capture: Capture) -> Iterator[None]:
+    """Show each of the trial's warnings in the log, whoever collects warnings outside."""
+    with warnings.catch_warnings():
+        outer = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], filename: str, lineno: int, *more: Any, **named: Any) -> None:
+            if capture.is_inside():
+                capture.log.write(warnings.formatwarning(message, category, filename, lineno))
+            else:
+                outer(message, category, filename, lineno, *more, **named)
+
+        warnings.simplefilter("default")
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

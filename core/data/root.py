@@ -12,7 +12,9 @@ import numpy.typing as npt
 import core
 
 ENVIRONMENT = "ABLATE_DATA"
-_ADVICE = f"set data.root=/path/to/data or the environment variable {ENVIRONMENT} to the folder that holds the data sets"
+_ADVICE = (
+    f"set data.root=/path/to/data or the environment variable {ENVIRONMENT} to the folder that holds the data sets"
+)
 
 
 def default_root() -> Path:

@@ -113,7 +113,9 @@ def shelf_joints(body_mm: Float[Tensor, "*batch 25 3"]) -> Float[Tensor, "*batch
     facing = torch.stack([to_left[..., 1], -to_left[..., 0], torch.zeros_like(to_left[..., 0])], dim=-1)
     up_mm = body_mm.new_tensor([0.0, 0.0, TOP_UP_MM])
     joints[..., SHELF.index("BottomHead"), :] = bottom
-    joints[..., SHELF.index("TopHead"), :] = bottom + TOP_FORWARD_MM * torch.nn.functional.normalize(facing, dim=-1) + up_mm
+    joints[..., SHELF.index("TopHead"), :] = (
+        bottom + TOP_FORWARD_MM * torch.nn.functional.normalize(facing, dim=-1) + up_mm
+    )
     return joints
 
 

@@ -1,13 +1,14 @@
 """What a multi-view method sees: synchronised crops with their projections, and box coordinates."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
 from core.typing import Bool, Float, Int, Tensor, UInt8
 
 
+@runtime_checkable
 class MultiViewData(Protocol):
     """Synchronised crops of people with calibrated cameras and, where labelled, the truth.
 

@@ -201,9 +201,9 @@ def finetuning_loss(
     num_labelled = labelled.images.shape[0]
     images = torch.cat([labelled.images, unlabelled.images])
     points_px, detection = detect_views(detectors.detector, images, amp)
-    supervised = supervised_loss(
-        to_box(points_px[:num_labelled], size_px), to_box(labelled.joints_px, size_px), labelled.usable[..., None]
-    )
+    labels = to_box(labelled.joints_px, size_px)
+    usable = labelled.usable[..., None].expand(labels.shape[:-1])
+    supervised = supervised_loss(to_box(points_px[:num_labelled], size_px), labels, usable)
     confidences = None
     head_loss = torch.zeros_like(supervised)
     if config.weighting == "learned":

@@ -6,7 +6,7 @@ from torch.nn import functional
 from core.typing import Float, Tensor
 
 
-def soft_argmax(logits: Float[Tensor, "B J H W"], stride: float) -> Float[Tensor, "B J 2"]:
+def soft_argmax(logits: Float[Tensor, "B J H W"], stride: int) -> Float[Tensor, "B J 2"]:
     """Give the expected position (x, y) under the softmax of each heatmap, in pixels of the network's input.
 
     A cell of the heatmap covers `stride` input pixels, and its centre lies at `(cell + 0.5) * stride - 0.5`: the
@@ -21,7 +21,7 @@ def soft_argmax(logits: Float[Tensor, "B J H W"], stride: float) -> Float[Tensor
 
 
 def heatmap_cross_entropy(
-    logits: Float[Tensor, "B J H W"], points_px: Float[Tensor, "B J 2"], stride: float, sigma_cells: float = 1.0
+    logits: Float[Tensor, "B J H W"], points_px: Float[Tensor, "B J 2"], stride: int, sigma_cells: float = 1.0
 ) -> Float[Tensor, "B J"]:
     """Cross-entropy of each heatmap against a Gaussian around the true position.
 

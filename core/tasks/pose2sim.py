@@ -27,13 +27,13 @@ class Pose2SimMethod:
     Attributes:
         frame: Where the homogeneous point has length one: in the world in metres (as in Pose2Sim), in the world in
             millimetres, or in a frame centred in the scene, where the world's unit and origin do not matter.
-        weighting: Rows weighted by the detector's `likelihood`, or all `equal`.
+        weighting: Rows weighted by the detector's `likelihood`, or all `uniform`.
         min_likelihood: A view takes part from this likelihood on.
         max_error_px: Views are left out while the mean reprojection error exceeds this.
     """
 
     frame: Literal["metres", "millimetres", "scene"] = "metres"
-    weighting: Literal["likelihood", "equal"] = "likelihood"
+    weighting: Literal["likelihood", "uniform"] = "likelihood"
     min_likelihood: float = 0.3
     max_error_px: float = 15.0
 

@@ -36,15 +36,15 @@ class Fig3Config:
 
     Attributes:
         rig: The six cameras at the sides of the court, or six on a ring of 5 m radius.
-        weighting: Plain DLT (`equal`), or weights by the `agreement` of the view pairs.
-        robust: Settings of `agreement`.
+        weighting: Plain DLT (`uniform`), or weights by the `geometric` of the view pairs.
+        robust: Settings of `geometric`.
         noise: Noisy image points lie on the `circle` of radius `r` around the true ones, or anywhere in the `disc`.
         radii_px: Noise radii.
         num_points: Points for each number of noisy views and each radius.
     """
 
     rig: Literal["court", "ring"] = "court"
-    weighting: Literal["equal", "agreement"] = "agreement"
+    weighting: Literal["uniform", "geometric"] = "geometric"
     robust: RobustConfig = field(default_factory=RobustConfig)
     noise: Literal["circle", "disc"] = "circle"
     radii_px: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
@@ -100,7 +100,7 @@ class Cell:
 def run(*, method: Fig3Config, seed: int, trial: Trial) -> dict[str, float]:
     """Triangulate at every radius with 1 to 6 noisy views.
 
-    Reports at each radius (the step) `noisy_<k>/mpjpe`, mm; `noisy_<k>/ratio_to_plain`; and, with `agreement`,
+    Reports at each radius (the step) `noisy_<k>/mpjpe`, mm; `noisy_<k>/ratio_to_plain`; and, with `geometric`,
     `noisy_<k>/scattered`: percent of points above the WSS threshold.
 
     Returns:
@@ -159,7 +159,7 @@ def evaluate(scene: NoisyScene, num_noisy: int, radius_px: float, config: Fig3Co
     """Triangulate all points once, plainly and as configured."""
     observed_px = scene.observed_px(num_noisy, radius_px)
     plain_mm = _mean_error_mm(triangulate_dlt(scene.matrices, observed_px), scene)
-    if config.weighting == "equal":
+    if config.weighting == "uniform":
         return Cell(mpjpe_mm=plain_mm, plain_mpjpe_mm=plain_mm, scattered_percent=0.0)
     found = triangulate_robust(scene.matrices, observed_px, config.robust)
     threshold_mm = config.robust.wss.threshold_rms_mm if config.robust.wss is not None else torch.inf

@@ -32,8 +32,8 @@ class Fig4Config:
     Attributes:
         alpha: Part of the direct gradient path in Eq. 8.
         optimiser: Plain gradient descent, or Adam with torch's defaults.
-        space: Coordinates in which the loss is taken and points are moved: `pixel`, or `box`: each view's observed points
-            scaled to [-1, 1] by the box around them, as the paper scales a person's joints.
+        space: Coordinates in which the loss is taken and points are moved: `pixel`, or `box`: in each view the square
+            box around the observed points is [-1, 1], as the paper scales a person's joints.
         step_size: Learning rate, in units of `space`. The loss is summed over points and views (Eq. 1), so that with
             gradient descent on pixels each point moves by `2 step_size` of its distance for alpha = 1.
         cameras: Three cameras of `court_rig`.
@@ -86,16 +86,17 @@ class Coordinates:
     """The space of the loss: `x = (x_px - centre_px) / half_px`, for each view."""
 
     centre_px: Float[Tensor, "V 1 2"]
-    half_px: Float[Tensor, "V 1 2"]
+    half_px: Float[Tensor, "V 1 1"]
 
     @classmethod
     def choose(cls, space: Literal["pixel", "box"], points_px: Float[Tensor, "V N 2"]) -> "Coordinates":
-        """Pixels as they are, or the box around the points of each view as [-1, 1]."""
+        """Pixels as they are, or the square box around the points of each view as [-1, 1]."""
         if space == "pixel":
             zero = torch.zeros_like(points_px[:, :1])
-            return cls(centre_px=zero, half_px=torch.ones_like(zero))
+            return cls(centre_px=zero, half_px=torch.ones_like(zero[..., :1]))
         low, high = points_px.amin(dim=1, keepdim=True), points_px.amax(dim=1, keepdim=True)
-        return cls(centre_px=(low + high) / 2, half_px=(high - low) / 2)
+        longest_px = (high - low).amax(dim=-1, keepdim=True)
+        return cls(centre_px=(low + high) / 2, half_px=longest_px / 2)
 
     def of(self, points_px: Float[Tensor, "V N 2"]) -> Float[Tensor, "V N 2"]:
         """Pixels to this space."""

@@ -29,11 +29,11 @@ class ShelfMethod:
     """How the views of a joint are weighted in the direct linear transform.
 
     Attributes:
-        weighting: All views `equal`, by the detector's `confidence`, or by `agreement` of the view pairs (Roy et al.).
-        robust: Settings of `agreement`.
+        weighting: All views `uniform`, by the detector's `confidence`, or by `geometric` of the view pairs (Roy et al.).
+        robust: Settings of `geometric`.
     """
 
-    weighting: Literal["equal", "confidence", "agreement"] = "equal"
+    weighting: Literal["uniform", "confidence", "geometric"] = "uniform"
     robust: RobustConfig = field(default_factory=RobustConfig)
 
 
@@ -69,13 +69,11 @@ def run(*, method: ShelfMethod, data: ShelfConfig, trial: Trial) -> dict[str, fl
     }
 
 
-def triangulate(
-    sequence: ShelfSequence, matched: MatchedDetections, method: ShelfMethod
-) -> Float[Tensor, "F A 25 3"]:
+def triangulate(sequence: ShelfSequence, matched: MatchedDetections, method: ShelfMethod) -> Float[Tensor, "F A 25 3"]:
     """Triangulate every actor's BODY_25 joints; NaN where fewer than two views show one."""
     matrices = projections(sequence.rig).expand(*matched.scores.shape[:2], -1, -1, -1)
     is_visible = matched.scores > 0
-    if method.weighting == "agreement":
+    if method.weighting == "geometric":
         return triangulate_robust(matrices, matched.points_px, method.robust, visible=is_visible).points_mm
     weights = matched.scores if method.weighting == "confidence" else is_visible.double()
     return triangulate_dlt(matrices, matched.points_px, weights)

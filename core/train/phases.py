@@ -27,7 +27,8 @@ class Phase:
         generator: Decides the minibatches.
         num_steps: How many steps.
         loss: The loss of one minibatch and numbers to report; called once a step.
-        max_gradient_norm: The gradient is scaled down to this norm, if given.
+        max_gradient_norm: The gradient of each of the optimiser's groups is scaled down to this norm, if given: by
+            group, so that one network's large gradient does not slow another's learning.
         final_learning_rate: The rate falls to this fraction of its start along half a cosine.
     """
 
@@ -114,7 +115,8 @@ def _take_step(phase: Phase) -> dict[str, Tensor]:
         raise FloatingPointError(f"{phase.name}: the loss is {loss.item()}; lower the learning rate or clip more")
     loss.backward()
     if phase.max_gradient_norm is not None:
-        nn.utils.clip_grad_norm_(phase.module.parameters(), phase.max_gradient_norm)
+        for group in phase.optimiser.param_groups:
+            nn.utils.clip_grad_norm_(group["params"], phase.max_gradient_norm)
     phase.optimiser.step()
     return {"loss": loss.detach(), **metrics}
 

@@ -1,14 +1,12 @@
 """Every backend keeps the same promises, and ends in the same bits."""
 
 import json
-import os
 from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 
-from ablate.backends.attempts import MAX_LOSSES, Attempts
 from ablate.backends.local import LocalBackend
 from ablate.backends.ray_tune import RayTuneBackend
 from ablate.errors import BackendError
@@ -257,27 +255,3 @@ def test_a_deaf_trial_is_ended_when_its_time_is_over(ray_cluster, contract, tmp_
 def test_more_than_the_machine_has_is_refused_with_what_to_do(ray_tune, contract, tmp_path):
     with pytest.raises(BackendError, match=r"asks for 64 CPUs and this machine has 2: lower resources\.num_cpus"):
         contract.run(ray_tune, tmp_path, [contract.spec("instant", index=1, num_cpus=64)])
-
-
-def test_a_trial_lost_again_and_again_without_progress_has_failed(contract, tmp_path):
-    store, spec, listener = Store(tmp_path), contract.spec("instant", index=1), contract.Listener()
-    store.write_spec(spec)
-    proposer = contract.ListProposer([spec])
-    attempts = Attempts(proposer, listener, store=store, stopping=lambda: False)
-    for _ in range(MAX_LOSSES):
-        attempts.ended(attempts.claim(attempts.next()))
-    assert proposer.told[0].status is Status.FAILED
-    assert f"lost {MAX_LOSSES} times in a row" in store.record(spec.id).error
-
-
-def test_scratch_folders_of_killed_runs_are_removed_and_those_in_use_are_kept(tmp_path):
-    from ablate.backends.ray_cluster import scratch_folder
-
-    dead = tmp_path / "ablate-ray-dead"
-    dead.mkdir()
-    (dead / "owner.lock").touch()
-    with scratch_folder(tmp_path) as used, scratch_folder(tmp_path) as other:
-        assert not dead.exists()
-        assert used.exists()
-        assert other != used
-    assert os.listdir(tmp_path) == []

@@ -88,7 +88,7 @@ def test_what_was_finished_is_not_run_again(toy_project, backend):
     assert finished
 
     last = _start(backend, TOY_MAY_END="1")
-    output, errors = last.communicate()
+    _, errors = last.communicate()
     assert last.returncode == ExitCode.DONE, errors
     records = _records(store)
     assert len(records) == 9

@@ -123,7 +123,7 @@ def test_dtype_is_kept_and_no_one_elses_tensor_is_shared():
         ({"size_px": (0, 5)}, r"size_px must be \(width, height\) >= 1"),
     ],
 )
-def test_what_is_no_camera_is_refused(change, text):
+def test_what_is_no_camera_is_refused(unchecked_shapes, change, text):
     with pytest.raises(ValueError, match=text):
         dataclasses.replace(camera(), **change)
 

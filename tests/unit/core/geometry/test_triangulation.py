@@ -296,7 +296,7 @@ def test_one_view_is_refused():
         triangulate_dlt(scene.projections, scene.points_px)
 
 
-def test_shapes_that_do_not_fit_are_refused_with_both():
+def test_shapes_that_do_not_fit_are_refused_with_both(unchecked_shapes):
     scene = ring_scene(3, 4, batch=2)
     with pytest.raises(ValueError, match=r"batch and views \(2, 3\).*got \(3, 4, 2\)"):
         triangulate_dlt(scene.projections, scene.points_px[0])

@@ -102,7 +102,7 @@ def test_without_the_gradient_through_the_triangulation_the_target_is_fixed(scen
     config = SelfSupervisionConfig(differentiable=False, wss_selection=False)
     points_px = corrupted(scene.batch, by_px=4.0)
     found = triangulate(scene.batch, points_px, None, "geometric", config.training())
-    size_px = torch.tensor([WIDTH_PX, HEIGHT_PX])
+    size_px = torch.tensor([WIDTH_PX, HEIGHT_PX]).float()
     reprojected = to_box(project_points(scene.batch.projections, found.points_mm), size_px)
     difference = to_box(points_px, size_px) - reprojected
     expected = 2 * found.weights[..., None] * difference / found.weights.numel() * 2 / size_px

@@ -123,10 +123,10 @@ def test_the_far_shoulder_is_hidden_in_profile(scene):
 def bent(scene, **moved_mm):
     """Put joints of the only player's first frame elsewhere: offsets from a joint, in (right, up, to the camera)."""
     joints_mm = scene.joints_mm.clone()
-    rows = scene.projections[FRONT, :, :3].float()
-    forward = torch.nn.functional.normalize(rows[2], dim=0)
-    right = torch.nn.functional.normalize(rows[0] - (rows[0] @ forward) * forward, dim=0)
-    axes = torch.stack([right, torch.linalg.cross(right, forward), -forward])
+    centre_mm = -torch.linalg.solve(scene.projections[FRONT, :, :3], scene.projections[FRONT, :, 3]).float()
+    nearer = torch.nn.functional.normalize(centre_mm - joints_mm[0, 0, HUMAN36M.root], dim=0)
+    right = torch.nn.functional.normalize(torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0]), nearer), dim=0)
+    axes = torch.stack([right, torch.linalg.cross(nearer, right), nearer])
     for name, (origin, offset_mm) in moved_mm.items():
         place_mm = joints_mm[0, 0, HUMAN36M.index(origin)] + torch.tensor(offset_mm) @ axes
         joints_mm[0, 0, HUMAN36M.index(name)] = place_mm

@@ -1,0 +1,115 @@
+"""A small plan in a real store, and MLflow's client on the store's own database."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ablate.plan.model import Plan, PlannedTrial
+from ablate.store import RunFacts, Store
+from ablate.study.model import Arm, Metric, Study
+from ablate.trial import Outcome, Report, Resources, Status, TrialSpec
+
+
+def build_plan(scale: str = "quick", seeds: tuple[int, ...] = (0, 1)) -> Plan:
+    study = Study(
+        path=Path("studies/weights.yaml"),
+        source="",
+        name="weights",
+        title="Weighting the views",
+        paper=None,
+        base=(),
+        overrides=(),
+        stages={},
+        task="toy:run",
+        needs=(),
+        arms=(Arm(name="ours", overrides={}), Arm(name="uniform", overrides={})),
+        reference="ours",
+        num_replicates=None,
+        metrics=(Metric(name="error", unit="mm", better="lower"),),
+        curves=(),
+        resources=Resources(),
+        plugins=(),
+        lines={},
+    )
+    stage = TrialSpec(task="toy:pre", parameters={"data": {"sizes": [8, 16]}}, seed=None)
+    trials = [PlannedTrial(spec=stage, role="stage", name="detector")]
+    for arm in study.arms:
+        for seed in seeds:
+            parameters = {"method": {"weighting": arm.name, "loss": {"alpha": 0.5}}}
+            trials.append(
+                PlannedTrial(
+                    spec=TrialSpec(task="toy:run", parameters=parameters, seed=seed), role="arm", name=arm.name
+                )
+            )
+    return Plan(study=study, scale=scale, seeds=seeds, trials=tuple(trials), configuration={})
+
+
+def report(store: Store, trial: PlannedTrial, attempt: int, step: int, value: float | None = None) -> Report:
+    point = Report(trial_id=trial.spec.id, attempt=attempt, step=step, metrics={"loss": value or 1.0 / (1 + step)})
+    store.append_report(point)
+    return point
+
+
+def end(store: Store, trial: PlannedTrial, attempt: int, **changes: Any) -> Outcome:
+    fields: dict[str, Any] = {"status": Status.FINISHED, "metrics": {"error": 60.0 + (trial.spec.seed or 0)}}
+    outcome = Outcome(trial_id=trial.spec.id, attempt=attempt, **{**fields, **changes})
+    run = RunFacts(
+        attempt=attempt,
+        started="2026-08-01T10:00:00+00:00",
+        ended="2026-08-01T10:00:30+00:00",
+        seconds=30.0,
+        host="node-1",
+        python="3.11.4",
+    )
+    store.log_path(trial.spec.id).write_text("the end of the log\n")
+    store.finish(trial.spec.id, attempt, outcome, run)
+    return outcome
+
+
+def carry_out(store: Store, trial: PlannedTrial, num_steps: int = 3) -> None:
+    """Run a trial as a worker would, without anybody listening."""
+    store.write_spec(trial.spec)
+    attempt = store.claim(trial.spec.id)
+    for step in range(num_steps):
+        report(store, trial, attempt, step)
+    end(store, trial, attempt)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def make_plan() -> Callable[..., Plan]:
+    return build_plan
+
+
+@pytest.fixture
+def worker(store: Store) -> SimpleNamespace:
+    """What a worker does to the store."""
+    return SimpleNamespace(
+        carry_out=lambda trial, **settings: carry_out(store, trial, **settings),
+        report=lambda trial, attempt, step, value=None: report(store, trial, attempt, step, value),
+        end=lambda trial, attempt, **changes: end(store, trial, attempt, **changes),
+    )
+
+
+@pytest.fixture
+def look(store: Store) -> Callable[[], SimpleNamespace]:
+    """Read the study's experiment: the runs by name, and the client for more."""
+
+    def read() -> SimpleNamespace:
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=f"sqlite:///{store.root / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("weights")
+        runs = client.search_runs([experiment.experiment_id], max_results=1000)
+        names = [run.info.run_name for run in runs]
+        assert len(names) == len(set(names)), names
+        return SimpleNamespace(client=client, experiment=experiment, runs={run.info.run_name: run for run in runs})
+
+    return read

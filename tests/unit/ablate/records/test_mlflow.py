@@ -1,0 +1,203 @@
+"""The mirror: what MLflow shows, that nothing is there twice, and that its faults cost nothing."""
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from ablate.records.mlflow import MlflowMirror, default_tracking_uri, find_study, mirror_report
+from ablate.trial import Status
+
+
+@pytest.fixture
+def plan(make_plan):
+    return make_plan()
+
+
+@pytest.fixture
+def mirror(store, plan):
+    def start(of=plan, uri=None):
+        return MlflowMirror(of, store, uri)
+
+    return start
+
+
+def curve(look, name, metric="loss"):
+    found = look()
+    points = found.client.get_metric_history(found.runs[name].info.run_id, metric)
+    return [(point.step, point.value) for point in sorted(points, key=lambda point: (point.step, point.timestamp))]
+
+
+def test_trials_finished_before_appear_with_readable_names(mirror, plan, worker, look):
+    for trial in plan.trials:
+        worker.carry_out(trial)
+    mirror().close()
+    found = look()
+    assert set(found.runs) == {
+        "weights quick",
+        "detector",
+        "ours seed 0",
+        "ours seed 1",
+        "uniform seed 0",
+        "uniform seed 1",
+    }
+    parent = found.runs["weights quick"].info.run_id
+    children = [run for name, run in found.runs.items() if name != "weights quick"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent}
+    assert {run.info.status for run in found.runs.values()} == {"FINISHED"}
+    assert found.experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_a_run_holds_parameters_tags_metrics_curves_and_files(mirror, plan, worker, look):
+    worker.carry_out(plan.trials[2])
+    mirror().close()
+    found = look()
+    run = found.runs["ours seed 1"]
+    assert run.data.params == {"method.weighting": "ours", "method.loss.alpha": "0.5", "seed": "1"}
+    assert {key: run.data.tags[key] for key in ("arm", "seed", "scale", "role", "ablate.trial_id")} == {
+        "arm": "ours",
+        "seed": "1",
+        "scale": "quick",
+        "role": "arm",
+        "ablate.trial_id": plan.trials[2].spec.id,
+    }
+    assert run.data.metrics["error"] == 61.0
+    assert curve(look, "ours seed 1") == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
+    assert {file.path for file in found.client.list_artifacts(run.info.run_id)} == {"config.json", "log.txt"}
+
+
+def test_a_second_mirror_changes_nothing(mirror, plan, worker, look):
+    for trial in plan.trials:
+        worker.carry_out(trial)
+    mirror().close()
+    before = {name: (run.data.to_dictionary(), run.info.end_time) for name, run in look().runs.items()}
+    points = curve(look, "ours seed 0"), curve(look, "ours seed 0", "error")
+    mirror().close()
+    assert {name: (run.data.to_dictionary(), run.info.end_time) for name, run in look().runs.items()} == before
+    assert (curve(look, "ours seed 0"), curve(look, "ours seed 0", "error")) == points
+
+
+def test_points_after_a_resume_are_not_doubled(mirror, plan, store, worker, look):
+    """The second attempt goes back to step 1 and reports it again, with another value."""
+    trial = plan.trials[1]
+    store.write_spec(trial.spec)
+    listening = mirror()
+    first = store.claim(trial.spec.id)
+    listening.started(trial.spec, first)
+    for step in (0, 1):
+        listening.reported(worker.report(trial, first, step))
+    listening.ended(trial.spec, worker.end(trial, first, status=Status.INTERRUPTED, metrics={}))
+    listening.close()
+    assert look().runs["ours seed 0"].info.status == "KILLED"
+
+    again = mirror()
+    second = store.claim(trial.spec.id)
+    again.started(trial.spec, second)
+    store.rewind_curves(trial.spec.id, second, 0)
+    for step in (1, 2):
+        again.reported(worker.report(trial, second, step, 7.0))
+    again.ended(trial.spec, worker.end(trial, second))
+    again.close()
+    assert curve(look, "ours seed 0") == [(0, 1.0), (1, 0.5), (2, 7.0)]
+    assert look().runs["ours seed 0"].info.status == "FINISHED"
+
+
+def test_the_final_number_is_the_latest_value_of_its_curve(mirror, plan, store, worker, look):
+    trial = plan.trials[1]
+    store.write_spec(trial.spec)
+    attempt = store.claim(trial.spec.id)
+    worker.report(trial, attempt, 4, 3.0)
+    worker.end(trial, attempt, metrics={"loss": 2.0})
+    mirror().close()
+    assert look().runs["ours seed 0"].data.metrics["loss"] == 2.0
+
+
+def test_long_curves_arrive_whole(mirror, plan, worker, look):
+    worker.carry_out(plan.trials[1], num_steps=1203)
+    mirror().close()
+    assert [step for step, _ in curve(look, "ours seed 0")] == list(range(1203))
+
+
+def test_numbers_that_are_not_finite_do_not_stop_the_mirror(mirror, plan, store, worker, look):
+    trial = plan.trials[1]
+    store.write_spec(trial.spec)
+    worker.end(trial, store.claim(trial.spec.id), metrics={"error": float("nan"), "other": float("inf")})
+    mirror().close()
+    assert look().runs["ours seed 0"].info.status == "FINISHED"
+
+
+def test_a_failed_trial_fails_its_run_and_the_studys(mirror, plan, store, worker, look):
+    for trial in plan.trials[1:]:
+        worker.carry_out(trial)
+    store.write_spec(plan.trials[0].spec)
+    worker.end(plan.trials[0], store.claim(plan.trials[0].spec.id), status=Status.FAILED, metrics={}, error="no luck")
+    mirror().close()
+    runs = look().runs
+    assert (runs["detector"].info.status, runs["weights quick"].info.status) == ("FAILED", "FAILED")
+
+
+def test_a_trial_that_arms_share_is_one_run_named_after_both(mirror, make_plan, worker, look):
+    from dataclasses import replace
+
+    plan = make_plan(seeds=(0,))
+    twin = replace(plan.trials[1], name="twin")
+    plan = replace(plan, trials=(*plan.trials[:2], twin))
+    worker.carry_out(plan.trials[1])
+    mirror(plan).close()
+    assert look().runs["ours seed 0, twin seed 0"].data.tags["arm"] == "ours, twin"
+
+
+def test_each_scale_has_its_own_study_run(mirror, make_plan, look):
+    mirror(make_plan()).close()
+    mirror(make_plan(scale="standard")).close()
+    assert set(look().runs) == {"weights quick", "weights standard"}
+
+
+def test_the_studys_run_shows_the_table_and_holds_the_reports(store, plan, tmp_path, look):
+    report = tmp_path / "report.md"
+    report.write_text("# Weights")
+    for table in ("| old |", "| new |"):
+        mirror_report(plan, store, None, description=table, files=(report,))
+    found = look()
+    run = found.runs["weights quick"]
+    assert run.data.tags["mlflow.note.content"] == "| new |"
+    assert [file.path for file in found.client.list_artifacts(run.info.run_id)] == ["report.md"]
+
+
+def test_a_deleted_experiment_is_brought_back(mirror, plan, worker, look):
+    mirror().close()
+    found = look()
+    found.client.delete_experiment(found.experiment.experiment_id)
+    worker.carry_out(plan.trials[1])
+    mirror().close()
+    assert "ours seed 0" in look().runs
+
+
+def test_a_database_that_is_none_costs_one_line(mirror, plan, store, worker, caplog):
+    store.root.mkdir(parents=True)
+    (store.root / "mlflow.db").write_text("this is no database, and long enough to be read as one" * 10)
+    listening = mirror()
+    listening.started(plan.trials[0].spec, 1)
+    with caplog.at_level(logging.WARNING, "ablate"):
+        listening.close()
+        listening.close()
+    (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("ablate")]
+    assert line.startswith(f"MLflow at sqlite:///{store.root / 'mlflow.db'} is not up to date (")
+    assert "\n" not in line
+    assert f"results are safe in {store.root}" in line
+
+
+def test_a_study_is_found_with_the_runs_of_its_arms(mirror, plan, store, worker):
+    uri = default_tracking_uri(store.root)
+    for trial in reversed(plan.trials):
+        worker.carry_out(trial)
+    mirror().close()
+    found = find_study(uri, "weights")
+    assert len(found.run_ids) == 4
+    assert find_study(uri, "weight") is None
+
+
+def test_importing_the_mirror_loads_no_mlflow():
+    code = "import sys, ablate.records.mlflow, ablate.records.mlflow_ui; print('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

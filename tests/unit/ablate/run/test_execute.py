@@ -1,0 +1,127 @@
+import logging
+
+import pytest
+
+from ablate.backends.local import LocalBackend
+from ablate.errors import BackendError, ExitCode
+from ablate.plan.expand import expand
+from ablate.plan.file import load_plan
+from ablate.run.execute import execute
+from ablate.study.load import load_study
+from ablate.trial import Status
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.ended_ids: list[str] = []
+        self.num_closed = 0
+
+    def started(self, spec, attempt): ...
+
+    def reported(self, report): ...
+
+    def ended(self, spec, outcome):
+        self.ended_ids.append(outcome.trial_id)
+
+    def close(self):
+        self.num_closed += 1
+
+
+class Faulty(Listener):
+    def ended(self, spec, outcome):
+        super().ended(spec, outcome)
+        raise OSError("the listener's disk is full")
+
+
+class Untouchable:
+    def run(self, *_, **__):
+        raise AssertionError("nothing is left to run")
+
+
+def _failing(project):
+    project.edit("base: [method=smooth, data=dots]", "base: [method=smooth]")
+    project.edit("task: toy.tasks:run\nneeds: [adapted]", "task: toy.tasks:fails")
+    project.edit('stages:\n  pretrained: {task: "toy.tasks:pretrain"}\n', "")
+    project.edit('  adapted: {task: "toy.tasks:adapt", needs: [pretrained]}\n', "")
+    return expand(load_study(project.study))
+
+
+def test_a_study_runs_to_its_end_and_the_second_time_nothing_runs(toy):
+    listener = Listener()
+    summary = execute(toy.plan, store=toy.store, backend=LocalBackend(), recorders=[listener])
+    assert (summary.num_finished, summary.num_cached, summary.exit_code) == (9, 0, ExitCode.DONE)
+    assert sorted(listener.ended_ids) == sorted(toy.plan.specs)
+    again = execute(toy.plan, store=toy.store, backend=Untouchable(), recorders=[listener])
+    assert (again.num_finished, again.num_cached, again.exit_code) == (0, 9, ExitCode.DONE)
+    assert listener.num_closed == 2
+
+
+def test_the_plan_is_in_the_store_before_anything_runs(toy):
+    class Broken:
+        def run(self, *_, **__):
+            raise BackendError("broken")
+
+    listener = Listener()
+    with pytest.raises(BackendError, match="broken"):
+        execute(toy.plan, store=toy.store, backend=Broken(), recorders=[listener])
+    assert load_plan(toy.store.root, "toy").specs == toy.plan.specs
+    assert listener.num_closed == 1
+
+
+def test_failures_are_counted_with_label_reason_and_log(toy):
+    plan = _failing(toy.project)
+    summary = execute(plan, store=toy.store, backend=LocalBackend())
+    assert (summary.num_finished, summary.num_failed, summary.exit_code) == (4, 2, ExitCode.SOME_FAILED)
+    failure = summary.failures[0]
+    assert (failure.label, failure.reason) == ("by weight seed 0", "RuntimeError: no luck with seed 0")
+    assert "no luck with seed 0" in failure.log.read_text()
+
+
+def test_what_failed_is_tried_again_by_the_same_command(toy):
+    plan = _failing(toy.project)
+    execute(plan, store=toy.store, backend=LocalBackend())
+    listener = Listener()
+    execute(plan, store=toy.store, backend=LocalBackend(), recorders=[listener])
+    assert len(listener.ended_ids) == 4  # two trials, each with its one retry
+
+
+def test_what_needs_a_failed_stage_is_unreachable(toy):
+    toy.project.edit("start = json.loads(", "raise KeyError('lost') or (", name="toy/tasks.py")
+    plan = expand(load_study(toy.project.study))
+    summary = execute(plan, store=toy.store, backend=LocalBackend())
+    counts = (summary.num_finished, summary.num_failed, summary.num_unreachable, summary.num_interrupted)
+    assert counts == (1, 2, 6, 0)
+    assert summary.exit_code is ExitCode.SOME_FAILED
+
+
+def test_a_stop_leaves_the_rest_for_the_same_command(toy):
+    listener = Listener()
+    stopped = execute(
+        toy.plan,
+        store=toy.store,
+        backend=LocalBackend(),
+        recorders=[listener],
+        stopping=lambda: len(listener.ended_ids) >= 4,
+    )
+    assert (stopped.num_finished, stopped.num_interrupted, stopped.exit_code) == (4, 5, ExitCode.INTERRUPTED)
+    rest = execute(toy.plan, store=toy.store, backend=LocalBackend())
+    assert (rest.num_finished, rest.num_cached, rest.exit_code) == (5, 4, ExitCode.DONE)
+
+
+def test_a_failure_that_a_later_attempt_began_to_mend_counts_as_interrupted(toy):
+    trial_id = toy.ids["pretrained"]
+    toy.ends(trial_id, Status.FAILED, error="KeyError: 'x'")
+    toy.store.claim(trial_id)
+    summary = execute(toy.plan, store=toy.store, backend=LocalBackend(), stopping=lambda: True)
+    assert (summary.num_failed, summary.num_interrupted) == (0, 9)
+
+
+def test_a_faulty_recorder_is_reported_once_and_muted_and_the_others_hear_all(toy, caplog):
+    faulty, sound = Faulty(), Listener()
+    with caplog.at_level(logging.ERROR):
+        summary = execute(toy.plan, store=toy.store, backend=LocalBackend(), recorders=[faulty, sound])
+    assert summary.exit_code is ExitCode.DONE
+    assert (len(faulty.ended_ids), len(sound.ended_ids)) == (1, 9)
+    messages = [record for record in caplog.records if "Faulty failed" in record.message]
+    assert len(messages) == 1
+    assert "the listener's disk is full" in messages[0].exc_text

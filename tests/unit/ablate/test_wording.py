@@ -1,0 +1,22 @@
+import pytest
+
+from ablate.wording import did_you_mean, expected_one_of, quoted
+
+
+def test_the_nearest_name_is_suggested_and_no_far_one() -> None:
+    assert did_you_mean("sgima_mm", ["sigma_mm", "kind"]) == " -- did you mean 'sigma_mm'?"
+    assert did_you_mean("xyz", ["sigma_mm", "kind"]) == ""
+
+
+def test_what_is_allowed_is_listed() -> None:
+    assert expected_one_of("c", ["alpha", "beta"]) == "expected one of alpha, beta"
+    assert expected_one_of("alpa", ["alpha"]) == "expected alpha -- did you mean 'alpha'?"
+    assert expected_one_of("x", []) == "nothing is expected here"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "null"), (True, "true"), (False, "false"), ("a", "'a'"), (1.5, "1.5"), ("x" * 99, f"'{'x' * 56}...")],
+)
+def test_values_are_shown_as_yaml_has_them_and_cut(value: object, shown: str) -> None:
+    assert quoted(value) == shown
