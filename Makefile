@@ -11,6 +11,8 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # One thread per process: the workers share the cores, and results do not depend on how many there are.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# Benchmarks run without the annotation checks of the test suite.
+BENCH := --strict-markers --import-mode=importlib
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench chaos
@@ -31,7 +33,7 @@ lint: $(READY) ## ruff, mypy and the import contracts
 	$(BIN)/lint-imports
 
 bench: $(READY) ## run the benchmarks
-	$(THREADS) $(BIN)/python -m pytest -q -m bench tests/bench $(ARGS)
+	$(THREADS) $(BIN)/python -m pytest -q -m bench -o addopts="$(BENCH)" tests/bench $(ARGS)
 
 chaos: $(READY) ## run the tests that kill processes
 	$(BIN)/python -m pytest -q -m chaos tests/chaos $(ARGS)

@@ -25,9 +25,11 @@ class Estimate:
     def __str__(self) -> str:
         if not self.num_known:
             return "time left: not known before a trial has finished"
+        if self.num_unknown and not self.seconds:
+            return f"time left: not known before one of {self.num_unknown} trials of a new kind has finished"
         basis = f"from {self.num_known} finished, {self.num_slots} at a time"
-        more = f", and {self.num_unknown} trials of a kind not seen yet" if self.num_unknown else ""
-        return f"about {duration(self.seconds)} left ({basis}){more}"
+        more = f" and {self.num_unknown} trials of a kind not seen yet" if self.num_unknown else ""
+        return f"about {duration(self.seconds)}{more} left ({basis})"
 
 
 class TimeLeft:
