@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 from ablate.errors import BackendError
 
 NUM_START_TRIES = 3
+NEW_FOLDER_S = 60.0
+"""Younger folders are left alone: their owner may be about to lock them."""
 _PREFIX = "ablate-ray-"
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -57,12 +60,14 @@ def scratch_folder(parent: Path | None) -> Iterator[Path]:
 
 
 def _sweep(place: Path) -> None:
-    """Remove the folders whose owner was killed: nobody holds their lock any more."""
-    for path in place.glob(f"{_PREFIX}*/owner.lock"):
+    """Remove the folders that nobody holds: their owner was killed, or Ray still wrote while they were removed."""
+    for folder in place.glob(f"{_PREFIX}*"):
         try:
-            with path.open("r+") as lock:
+            if time.time() - folder.stat().st_mtime < NEW_FOLDER_S:
+                continue
+            with (folder / "owner.lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path.parent, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from ablate.backends.attempts import Attempt, Attempts
@@ -142,6 +144,32 @@ class ProposerSearcher(Inert, Searcher):
                     f"{spec.task} asks for {wanted:g} {name}s and this machine has {found:g}: "
                     f"lower resources.num_{name.lower()}s in the study, or join a larger cluster with --address"
                 )
+
+
+class Placement(Inert, FIFOScheduler):
+    """Gives a process that became free to a trial for which none is being started yet.
+
+    Tune's own order gives it to the trial that waits longest, and cancels the process that is being started for that
+    one. Starting a process takes longer than a short trial, so that no second one would ever stand (measured: trials
+    of one second ran one at a time on two CPUs).
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._run = run
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """Give the first pending trial beyond those that have room of their own, if there is one."""
+        trials = tune_controller.get_trials()
+        running = [trial.config for trial in trials if trial.status == Trial.RUNNING]
+        free_cpus = self._run.capacity.get("CPU", 0.0) - sum(config["num_cpus"] for config in running)
+        for trial in trials:
+            if trial.status == Trial.PENDING:
+                # The process that became free still holds its CPUs, so one such share is not there to start in.
+                free_cpus -= trial.config["num_cpus"]
+                if free_cpus < trial.config["num_cpus"]:
+                    return trial
+        return None
 
 
 class Watch(Inert, tune.Callback):

@@ -12,6 +12,7 @@ from ray.tune.trainable.function_trainable import wrap_function
 from ablate.store import Store
 from ablate.trial import Report, Status
 from ablate.worker import StopTrial, run_trial
+from ablate.worker.isolation import load_libraries
 
 _told_to_leave = threading.Event()
 _not_for_reuse = threading.Event()
@@ -48,6 +49,7 @@ class TrialActor(wrap_function(_run)):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Listen for SIGTERM; this is the actor's main thread, the task's own is not."""
+        load_libraries()
         signal.signal(signal.SIGTERM, lambda *_: _told_to_leave.set())
         super().setup(config)
 

@@ -98,7 +98,7 @@ def _tuner(run: Any, scratch: Path) -> Any:
     """Build the `Tuner`: one per run, never restored, silent."""
     from ray import tune
 
-    from ablate.backends.ray_driver import Deadline, ProposerSearcher, Watch
+    from ablate.backends.ray_driver import Deadline, Placement, ProposerSearcher, Watch
     from ablate.backends.ray_trainable import TrialActor
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -110,6 +110,7 @@ def _tuner(run: Any, scratch: Path) -> Any:
         tune.with_resources(TrialActor, request),
         tune_config=tune.TuneConfig(
             search_alg=ProposerSearcher(run),
+            scheduler=Placement(run),
             num_samples=-1,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: f"{trial.config['trial']}-{trial.config['attempt']}",

@@ -22,7 +22,7 @@ OutputOption = Annotated[
 ]
 PortOption = Annotated[int, typer.Option("--port", help="Port of the page on this machine.")]
 MaybeStudy = Annotated[
-    str | None, typer.Argument(metavar="[STUDY]", help="The name of a study, or its file.", show_default=False)
+    str | None, typer.Argument(metavar="STUDY", help="The name of a study, or its file.", show_default=False)
 ]
 
 

@@ -98,14 +98,17 @@ def _unknown_keys(
 ) -> Iterator[Fault]:
     """Find what is in the configuration although no task declares it."""
     declaring = list(tasks)
-    for place in sorted({_undeclared(place, declaring) for place in _leaves(configuration, ())} - {()}):
+    unknown = {_undeclared(leaf, declaring): leaf for leaf in _leaves(configuration, ())}
+    for place, leaf in unknown.items():
+        if not place:
+            continue
         parent = place[:-1]
         known = sorted({key for task in declaring for key in task.keys_at(parent)})
         groups = "" if parent else f"; groups: {', '.join(composition.groups)}"
         allowed = f"expected one of {', '.join(known)}" if known else "the tasks take nothing here"
         near = did_you_mean(place[-1], [*known, *(() if parent else composition.groups)])
         message = f"unknown key: no task of the study has a parameter '{dotted(place)}'; {allowed}{groups}{near}"
-        yield composition.spot(arm, dotted(place)).fault(message)
+        yield composition.spot(arm, dotted(leaf)).fault(message)
 
 
 def _leaves(value: Json, place: Place) -> Iterator[Place]:

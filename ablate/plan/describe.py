@@ -29,7 +29,7 @@ def describe(plan: Plan, finished: Collection[str]) -> list[str]:
     return [
         f"{plan.study.name} at scale {plan.scale}, {_seeds(plan.seeds)}",
         f"{', '.join(counts)}; {num_finished} finished, {num_waiting} to run",
-        f"arms: {', '.join(arms)}",
+        f"arms: {'; '.join(arms)}",
     ]
 
 

@@ -220,7 +220,7 @@ def _parsed(text: str) -> tuple[str, Json]:
 def _choices(settings: Sequence[Setting]) -> Choices:
     """Write the choices as Hydra overrides; of several for one group the last counts."""
     chosen = {setting.key: setting.value for setting in settings if setting.is_choice}
-    return tuple(f"{group}={'null' if option is None else option}" for group, option in sorted(chosen.items()))
+    return tuple(f"{group}={option}" for group, option in sorted(chosen.items()))
 
 
 def _merged_files(conf: Path, choices: Choices) -> list[tuple[YamlFile, str]]:

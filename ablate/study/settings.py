@@ -112,7 +112,7 @@ def _checked(conf: Path, key: str, value: Json, spot: Spot, faults: list[Fault])
         faults.append(spot.fault(f"there is no group '{key}' in {shown_path(conf)}; {_one_of(key, groups_of(conf))}"))
     elif is_group and not isinstance(value, dict):
         options = sorted(file.stem for file in (conf / key).glob("*.yaml"))
-        if value is not None and value not in options:
+        if value not in options:
             message = f"{shown_path(conf / key)} has no option {quoted(value)}; {_one_of(value, options)}"
             faults.append(spot.fault(message))
         yield Setting(key=key, value=value, spot=spot, is_choice=True)

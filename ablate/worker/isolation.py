@@ -17,6 +17,13 @@ from typing import Any
 NUMPY_SEEDS = 2**32
 
 
+def load_libraries() -> None:
+    """Import what every trial's reset needs, so that it is not counted as time of the process's first trial."""
+    import numpy  # noqa: F401
+    import threadpoolctl  # noqa: F401
+    import torch  # noqa: F401
+
+
 @contextmanager
 def clean_process(*, seed: int, num_threads: int) -> Iterator[None]:
     """Reset the process for a trial, and give back afterwards what the trial may have changed.

@@ -1,8 +1,8 @@
 """The Pose2Sim demonstration: four calibrated cameras, 100 frames at 60 Hz, OpenPose BODY_25B, its own triangulation.
 
-Pagnon et al., "Pose2Sim", Sensors 2021. There is no optical ground truth: the reference is what the Pose2Sim program stored.
-It did not undo the lens distortion, so neither should who compares. Its archive is in millimetres with z up already.
-Axis letters beyond the usual: `F` frames, `P` people.
+Pagnon et al., "Pose2Sim", Sensors 2021. There is no optical ground truth: the reference is what the Pose2Sim program
+stored. It did not undo the lens distortion, so neither should who compares. Its archive is in millimetres with z up
+already. Axis letters beyond the usual: `F` frames, `P` people.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Shelf (TU Munich), frames 300 to 600: five views, OpenPose people in BODY_25, ground truth of four actors.
 
-Belagiannis et al., "3D Pictorial Structures for Multiple Human Pose Estimation", CVPR 2014; detections by way of Zhang et
-al., "4D Association Graph", CVPR 2020, whose rule for the head's joints is used here. The archive is in millimetres with
-z up already. Axis letters beyond the usual: `F` frames, `A` actors, `P` people detected in a view.
+Belagiannis et al., "3D Pictorial Structures for Multiple Human Pose Estimation", CVPR 2014; detections by way of
+Zhang et al., "4D Association Graph", CVPR 2020, whose rule for the head's joints is used here. The archive is in
+millimetres with z up already. Axis letters beyond the usual: `F` frames, `A` actors, `P` people detected in a view.
 """
 
 from dataclasses import dataclass
@@ -95,10 +95,10 @@ def read_shelf(config: ShelfConfig) -> ShelfSequence:
 def shelf_joints(body_mm: Float[Tensor, "*batch 25 3"]) -> Float[Tensor, "*batch 15 3"]:
     """Turn triangulated BODY_25 joints into the joints that Shelf is evaluated on.
 
-    Limbs are taken as they are, the pelvis is the middle of the hips. OpenPose has no joints of the head's ends: its bottom
-    lies halfway from the middle of the shoulders to that of the ears, its top 125 mm from there along the direction that
-    the shoulders face (horizontal) and 145 mm up (4D Association's rule). Where an ear was not found, the mean of those
-    of nose and eyes that were found stands for the ears.
+    Limbs are taken as they are, the pelvis is the middle of the hips. OpenPose has no joints of the head's ends: its
+    bottom lies halfway from the middle of the shoulders to that of the ears, its top 125 mm from there along the
+    direction that the shoulders face (horizontal) and 145 mm up (4D Association's rule). Where an ear was not found,
+    the mean of those of nose and eyes that were found stands for the ears.
     """
     joints = body_mm.new_full((*body_mm.shape[:-2], SHELF.num_joints, 3), torch.nan)
     for target, source in LIMB_JOINTS:

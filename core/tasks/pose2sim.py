@@ -1,9 +1,9 @@
 """Reproducing another program: Pose2Sim's triangulation of its own demonstration, and what it depends on.
 
-Its rule for each joint: the views whose likelihood is at least 0.3 take part; they are triangulated by the direct linear
-transform, rows weighted by likelihood; while the mean reprojection error exceeds 15 px one view more is left out (that
-choice of views for which the error is smallest), as long as two remain. Joints that never pass are interpolated in time by
-the program, and skipped here. Axis letters beyond the usual: `F` frames, `P` people.
+Its rule for each joint: the views whose likelihood is at least 0.3 take part; they are triangulated by the direct
+linear transform, rows weighted by likelihood; while the mean reprojection error exceeds 15 px one view more is left
+out (that choice of views for which the error is smallest), as long as two remain. Joints that never pass are
+interpolated in time by the program, and skipped here. Axis letters beyond the usual: `F` frames, `P` people.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Pose2SimMethod:
     Attributes:
         frame: Where the homogeneous point has length one: in the world in metres (as in Pose2Sim), in the world in
             millimetres, or in a frame centred in the scene, where the world's unit and origin do not matter.
-        weighting: Rows weighted by the detector's `likelihood`, or all `uniform`.
+        weighting: Rows weighted by the detector's likelihood, or all alike.
         min_likelihood: A view takes part from this likelihood on.
         max_error_px: Views are left out while the mean reprojection error exceeds this.
     """
@@ -87,7 +87,7 @@ def _best_without(
     weights: Float[Tensor, "V N"],
     method: Pose2SimMethod,
 ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
-    """Points for the best choice of so many views to leave out of those that take part, and their error; infinite if none."""
+    """Points for the best choice of so many views to leave out, and their error; infinite where there is none."""
     projections_mm = projections(recording.rig)
     best_mm = torch.full((points_px.shape[1], 3), torch.nan, dtype=points_px.dtype)
     least_px = torch.full_like(best_mm[:, 0], torch.inf)

@@ -1,11 +1,11 @@
 """Roy et al. 2022, Fig. 4: which gradient path of the triangulation loss moves noisy image points towards the truth.
 
-Random points are seen by three cameras at the sides of the court; every image point has Gaussian noise of 1 px, those of one
-view of 10 px instead. Eq. 8 is then minimised over the image points themselves, with plain DLT and no network: alpha = 1
-pulls them to their own reprojection, alpha = 0 moves them only through the triangulation.
+Random points are seen by three cameras at the sides of the court; every image point has Gaussian noise of 1 px, those
+of one view of 10 px instead. Eq. 8 is then minimised over the image points themselves, with plain DLT and no network:
+alpha = 1 pulls them to their own reprojection, alpha = 0 moves them only through the triangulation.
 
-The paper names no cameras, optimiser, step size or coordinates, and these decide the outcome (papers' index, A3). The layout
-and the bad view are the same for every seed; points and noise are the seed's.
+The paper names no cameras, optimiser, step size or coordinates, and these decide the outcome (papers' index, A3). The
+layout and the bad view are the same for every seed; points and noise are the seed's.
 """
 
 from collections.abc import Iterator

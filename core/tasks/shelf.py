@@ -1,9 +1,10 @@
 """Triangulation of real detections: Shelf, OpenPose in five views, people matched by the ground truth, PCP3D.
 
-The matching rule: a person detected in a view lies at the mean distance, over the twelve limb joints that OpenPose found,
-from an actor's joints projected into that view. In each view and frame people and actors are assigned one to one with the
-smallest sum of distances (Hungarian method), each capped at `data.match_px`; pairs at the cap or beyond are dissolved.
-Matching by truth leaves the triangulation alone to be judged. Axis letters beyond the usual: `F` frames, `A` actors.
+The matching rule: a person detected in a view lies at the mean distance, over the twelve limb joints that OpenPose
+found, from an actor's joints projected into that view. In each view and frame people and actors are assigned one to
+one with the smallest sum of distances (Hungarian method), each capped at `data.match_px`; pairs at the cap or beyond
+are dissolved. Matching by truth leaves the triangulation alone to be judged. Axis letters beyond the usual: `F`
+frames, `A` actors.
 """
 
 from dataclasses import dataclass, field
@@ -29,8 +30,8 @@ class ShelfMethod:
     """How the views of a joint are weighted in the direct linear transform.
 
     Attributes:
-        weighting: All views `uniform`, by the detector's `confidence`, or by `geometric` of the view pairs (Roy et al.).
-        robust: Settings of `geometric`.
+        weighting: All views alike, by the detector's confidence, or by the agreement of view pairs (Roy et al.).
+        robust: Settings of the geometric weights.
     """
 
     weighting: Literal["uniform", "confidence", "geometric"] = "uniform"
@@ -49,9 +50,9 @@ def run(*, method: ShelfMethod, data: ShelfConfig, trial: Trial) -> dict[str, fl
     """Triangulate the whole sequence and count correct parts.
 
     Returns:
-        `pcp3d/actor1` to `actor3` and their mean, percent; `error/median`, mm, over the limb joints of these actors that
-        were triangulated; `missing`, percent of these joints that fewer than two views show. The joints go to the
-        artifact `joints.pt` (F, A, 15, 3).
+        `pcp3d/actor1` to `actor3` and their mean, percent; `error/median`, mm, over the limb joints of these actors
+        that were triangulated; `missing`, percent of these joints that fewer than two views show. The joints go to
+        the artifact `joints.pt` (F, A, 15, 3).
     """
     sequence = read_shelf(data)
     matched = match_by_truth(sequence, data.match_px)

@@ -84,11 +84,20 @@ def test_importing_the_backend_loads_neither_ray_nor_torch():
 
 
 def test_scratch_folders_of_killed_runs_are_removed_and_those_in_use_are_kept(tmp_path):
-    dead = tmp_path / "ablate-ray-dead"
-    dead.mkdir()
-    (dead / "owner.lock").touch()
-    with ray_cluster.scratch_folder(tmp_path) as used, ray_cluster.scratch_folder(tmp_path) as other:
-        assert not dead.exists()
-        assert used.exists()
-        assert other != used
+    with ray_cluster.scratch_folder(tmp_path) as used:
+        dead, half_removed = tmp_path / "ablate-ray-dead", tmp_path / "ablate-ray-half"
+        (half_removed / "logs").mkdir(parents=True)
+        dead.mkdir()
+        (dead / "owner.lock").touch()
+        for folder in (used, dead, half_removed):
+            os.utime(folder, (0, 0))
+        with ray_cluster.scratch_folder(tmp_path) as other:
+            assert set(tmp_path.iterdir()) == {used, other}
     assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_not_locked_yet_is_left_alone(tmp_path):
+    new = tmp_path / "ablate-ray-new"
+    new.mkdir()
+    with ray_cluster.scratch_folder(tmp_path):
+        assert new.exists()

@@ -9,7 +9,7 @@ def test_a_plan_is_told_in_three_lines(toy_project) -> None:
     assert describe(plan, finished) == [
         "toy at scale quick, seeds 0 to 1",
         "1 pretrained, 2 adapted, 6 trials; 3 finished, 6 to run",
-        "arms: ours (reference), rough, by weight",
+        "arms: ours (reference); rough; by weight",
     ]
 
 

@@ -34,7 +34,14 @@ def test_kinds_not_seen_yet_are_named_and_not_guessed():
     time_left.learn("m:a", 10.0)
     estimate = time_left.estimate(["m:a", "m:b", "m:b"], [], num_slots=1)
     assert (estimate.seconds, estimate.num_unknown) == (10.0, 2)
-    assert str(estimate).endswith(", and 2 trials of a kind not seen yet")
+    assert str(estimate) == "about 10 s and 2 trials of a kind not seen yet left (from 1 finished, 1 at a time)"
+
+
+def test_no_seconds_are_told_where_only_new_kinds_are_left():
+    time_left = TimeLeft()
+    time_left.learn("m:a", 10.0)
+    text = "time left: not known before one of 2 trials of a new kind has finished"
+    assert str(time_left.estimate(["m:b", "m:b"], [], num_slots=1)) == text
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ def test_interpolations_are_resolved(compose, toy_project) -> None:
             "command line: method: conf/method has no option 'smoth'; expected one of sharp, smooth -- did ",
         ),
         ("method=3", "command line: method: conf/method has no option 3; expected one of sharp, smooth"),
+        ("method=null", "command line: method: conf/method has no option null; expected one of sharp, smooth"),
         ("scale=huge", "command line: scale: conf/scale has no option 'huge'; expected one of paper, quick, standard"),
         (
             "model/net=x",
@@ -160,3 +161,12 @@ def test_a_key_is_traced_to_where_it_was_set(compose, toy_project, key: str, pla
     toy_project.edit("data=dots]", "data=dots, 'method.sizes=[1,2]']")
     composition = compose("data.num_samples=1", "scale=standard")
     assert str(composition.spot("rough", key).fault("")).startswith(place.replace("sizes: ", "sizes"))
+
+
+def test_hydra_in_use_elsewhere_is_left_as_it_was(compose, toy_project) -> None:
+    from hydra import compose as outer_compose
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(version_base=None, config_dir=str(toy_project.root / "conf")):
+        assert compose().scale == "quick"
+        assert outer_compose("config", overrides=["scale=paper"]).scale == "paper"
