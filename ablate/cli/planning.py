@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def check(study: StudyFile, overrides: Overrides = None) -> ExitCode:
     """Read a study and list all that is wrong with it."""
     found = make_plan(study, overrides or [])
-    print(f"{study}: right: {len(found.specs)} trials, {len(found.study.arms)} arms, {len(found.seeds)} seeds")
+    seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}" if found.seeds else "without seeds"
+    print(f"{study}: right: {len(found.specs)} trials, {len(found.study.arms)} arms, {seeds}")
     return ExitCode.DONE
 
 

@@ -20,6 +20,10 @@ OutputOption = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="FILE.md", help="Also write the Markdown here, figures beside it."),
 ]
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--mlflow", metavar="URI", help="A server that runs already: only link to it.", show_default=False),
+]
 PortOption = Annotated[int, typer.Option("--port", help="Port of the page on this machine.")]
 MaybeStudy = Annotated[
     str | None, typer.Argument(metavar="STUDY", help="The name of a study, or its file.", show_default=False)
@@ -42,15 +46,17 @@ def report(study: StudyName, output: OutputOption = None, store: StoreOption = N
     return ExitCode.DONE
 
 
-def ui(study: MaybeStudy = None, port: PortOption = 5000, store: StoreOption = None) -> ExitCode:
+def ui(
+    study: MaybeStudy = None, mlflow: ServerOption = None, port: PortOption = 5000, store: StoreOption = None
+) -> ExitCode:
     """Open the MLflow page on the runs; ends with Ctrl-C."""
     from ablate.records.mlflow_ui import serve
 
     meant = named(study, store) if study else None
     root = meant.store if meant else store_root(store, Path.cwd())
-    if not (root / MLFLOW_DATABASE).is_file():
+    if mlflow is None and not (root / MLFLOW_DATABASE).is_file():
         raise StudyError([Fault(message=f"the store {shown(root)} has no {MLFLOW_DATABASE}; `ablate run` makes it")])
-    serve(root, study=meant.name if meant else None, port=port)
+    serve(root, mlflow, study=meant.name if meant else None, port=port)
     return ExitCode.DONE
 
 

@@ -48,7 +48,7 @@ def test_a_study_goes_from_its_file_to_its_table_and_is_then_done(ablate, toy_pr
 
     looked = ablate("status", "toy")
     assert looked.stdout.splitlines() == [
-        "toy: Does the weighting matter? (quick scale, 2 seeds)",
+        "toy: Does the weighting matter? (quick scale)",
         "pretrained  1/1",
         "adapted     2/2",
         "ours        2/2",

@@ -167,3 +167,23 @@ def test_hidden_and_visible_joints_are_measured_apart(scene):
     errors = detection_errors(scene.batch, points_px, scene.visible)
     assert errors["detection/visible"] == 0
     assert errors["detection/hidden"] == pytest.approx(5 * 2**0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("weighting", ["geometric", "uniform"])
+def test_hardly_any_gradient_comes_through_the_triangulation(scene, weighting):
+    """Why "non-differentiable" changes so little: the triangulation minimises nearly the loss it is measured by.
+
+    The gradient through a minimiser is zero to first order (envelope theorem); what is left is the difference between
+    the algebraic error that the DLT minimises and the image error of the loss.
+    """
+    noise_px = torch.randn(scene.batch.joints_px.shape, generator=torch.Generator().manual_seed(1))
+    gradients = []
+    for differentiable in (True, False):
+        config = SelfSupervisionConfig(weighting=weighting, wss_selection=False, differentiable=differentiable)
+        points_px = (scene.batch.joints_px + 2 * noise_px).requires_grad_()
+        self_supervision(scene.batch, points_px, None, config)[0].backward()
+        gradients.append(points_px.grad.flatten())
+    full, direct = gradients
+    through = full - direct
+    assert through.norm() < 0.25 * direct.norm()
+    assert abs(torch.cosine_similarity(through, direct, dim=0)) < 0.1
