@@ -24,7 +24,7 @@ run: $(READY) ## make the environment and run studies/sportcenter_weights.yaml a
 	$(BIN)/ablate run studies/sportcenter_weights.yaml $(ARGS)
 
 test: $(READY) ## run the tests
-	$(THREADS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(THREADS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --benchmark-disable $(ARGS)
 
 lint: $(READY) ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .
