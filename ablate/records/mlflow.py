@@ -37,7 +37,7 @@ def default_tracking_uri(root: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirroredStudy:
-    """Where a study is in MLflow: its experiment and the runs of its arms, by arm and seed."""
+    """Where a study is in MLflow: its experiment and the runs of its arms, in the order of the arms and seeds."""
 
     experiment_id: str
     run_ids: tuple[str, ...]
@@ -50,7 +50,11 @@ def find_study(tracking_uri: str, name: str) -> MirroredStudy | None:
     if experiment is None:
         return None
     runs = [run for run in _all_runs(client, experiment.experiment_id) if run.data.tags.get("role") == "arm"]
-    runs.sort(key=lambda run: (run.data.tags.get("arm", ""), int(run.data.tags.get("seed", "0"))))
+    # Trials start in the order of the plan, the reference first: so do the arms here.
+    starts: dict[str, int] = {}
+    for run in sorted(runs, key=lambda run: run.info.start_time):
+        starts.setdefault(run.data.tags.get("arm", ""), run.info.start_time)
+    runs.sort(key=lambda run: (starts[run.data.tags.get("arm", "")], int(run.data.tags.get("seed", "0"))))
     return MirroredStudy(experiment_id=experiment.experiment_id, run_ids=tuple(run.info.run_id for run in runs))
 
 
