@@ -52,7 +52,7 @@ class CurveData:
 def gather_curves(plan: Plan, store: Store) -> tuple[CurveData, ...]:
     """Read what the arms' trials reported, one panel per metric with a line per arm.
 
-    A study of one arm has nothing to compare within a panel: its metrics share one, a line each.
+    A curve of one arm has nothing to compare within a panel: its metrics share one, a line each.
     """
     if not plan.study.curves:
         return ()
@@ -81,7 +81,7 @@ def _points(plan: Plan, store: Store) -> _Points:
 
 
 def _panels(plan: Plan, curve: Curve, points: _Points) -> tuple[Panel, ...]:
-    arms = [arm.name for arm in plan.study.arms]
+    arms = [arm.name for arm in plan.study.arms if not curve.arms or arm.name in curve.arms]
     if len(arms) == 1:
         own = points.get(arms[0], {})
         return (Panel(title="", lines=tuple(_line(metric, own[metric]) for metric in curve.metrics if metric in own)),)

@@ -95,6 +95,7 @@ def _cross_faults(entry: StudyFile, file: YamlFile, path: Path) -> Iterator[Faul
     yield from _stage_faults(entry, file)
     yield from _paper_faults(entry, file, path)
     yield from _plugin_faults(entry, file)
+    yield from _curve_faults(entry, file)
     seen: dict[str, int] = {}
     for index, metric in enumerate(entry.metrics):
         if metric.name in seen:
@@ -153,6 +154,14 @@ def _paper_faults(entry: StudyFile, file: YamlFile, path: Path) -> Iterator[Faul
             yield _fault(file, f"paper_rows.{arm}", message)
 
 
+def _curve_faults(entry: StudyFile, file: YamlFile) -> Iterator[Fault]:
+    for index, curve in enumerate(entry.curves):
+        for place, arm in enumerate(curve.arms):
+            if arm not in entry.arms:
+                message = f"no arm is called {quoted(arm)}; {expected_one_of(arm, list(entry.arms))}"
+                yield _fault(file, f"curves.{index}.arms.{place}", message)
+
+
 def _plugin_faults(entry: StudyFile, file: YamlFile) -> Iterator[Fault]:
     """Find tasks in packages that the study does not allow: a file must not import what it pleases unannounced."""
     tasks = {"task": entry.task} | {f"stages.{name}.task": stage.task for name, stage in entry.stages.items()}
@@ -189,7 +198,10 @@ def _study(entry: StudyFile, file: YamlFile, path: Path, overrides: tuple[str, .
         reference=entry.reference or arms[0].name,
         num_replicates=entry.replicates,
         metrics=tuple(Metric(**_given(metric)) for metric in entry.metrics),
-        curves=tuple(Curve(**{**_given(curve), "metrics": tuple(curve.metrics)}) for curve in entry.curves),
+        curves=tuple(
+            Curve(**{**_given(curve), "metrics": tuple(curve.metrics), "arms": tuple(curve.arms)})
+            for curve in entry.curves
+        ),
         resources=_resources(entry.resources),
         plugins=tuple(entry.plugins),
         lines=file.lines,

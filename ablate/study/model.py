@@ -20,10 +20,11 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Reported values drawn over steps, one line per arm. `metrics` share the figure's y axis."""
+    """Reported values drawn over steps, one line per arm. `metrics` share the figure's y axis; no `arms` means all."""
 
     title: str
     metrics: tuple[str, ...]
+    arms: tuple[str, ...] = ()
     x: str = "step"
     unit: str = ""
     log: bool = False

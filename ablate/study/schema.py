@@ -71,6 +71,7 @@ class CurveEntry(StrictModel):
 
     title: Words
     metrics: list[MetricName] = Field(min_length=1)
+    arms: list[ArmName] = []
     x: Words = "step"
     unit: str = ""
     log: bool = False

@@ -156,6 +156,15 @@ def test_a_study_of_one_arm_draws_its_metrics_as_lines(make_plan, make_study, fi
     assert summary_table(content.analysis).row_count == 1
 
 
+def test_a_curve_draws_the_arms_it_names(make_plan, make_study, finish_trial, store):
+    chosen = tuple(arm.name for arm in make_study().arms[:2])
+    plan = make_plan(curves=(Curve(title="Two", metrics=("multiview/mpjpe",), arms=chosen),))
+    for trial in plan.trials:
+        finish_trial(trial)
+    (panel,) = write_report(plan, store).content.curves[0].panels
+    assert tuple(line.label for line in panel.lines) == chosen
+
+
 def test_a_band_is_the_interval_over_seeds(plan, store):
     line = write_report(plan, store).content.curves[0].panels[0].lines[0]
     assert (line.label, line.num_seeds, line.steps) == ("ours", 3, tuple(range(0, 100, 10)))

@@ -60,12 +60,18 @@ def test_a_minimal_study_takes_defaults(tmp_path: Path) -> None:
     assert study.arms[0].overrides == {}
 
 
+def test_a_curve_of_an_arm_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(MINIMAL + "curves: [{title: Error, metrics: [a], arms: [ours, our]}]\n")
+    with pytest.raises(StudyError, match=r"curves\.0\.arms\.1: no arm is called 'our'; expected ours -- did you mean"):
+        load_study(tmp_path / "s.yaml")
+
+
 def test_optional_parts_are_read(tmp_path: Path) -> None:
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "roy.yaml").write_text("")
     text = MINIMAL.replace("better: higher", "better: higher, paper: acc") + (
         "paper: roy/table3\npaper_rows: {ours: Ours (full)}\n"
-        "curves: [{title: Error, metrics: [a], x: 'noise [px]', log: true}]\n"
+        "curves: [{title: Error, metrics: [a], arms: [ours], x: 'noise [px]', log: true}]\n"
         "resources: {num_cpus: 2, retries: 0}\nneeds: [a]\n"
         "stages: {a: {task: 'core.x:y'}, b: {task: 'core.x:y', resources: {num_gpus: 1}}}\n"
         "notes: |\n  Two\n  lines.\n"
@@ -75,7 +81,7 @@ def test_optional_parts_are_read(tmp_path: Path) -> None:
     assert study.paper == "roy/table3"
     assert study.arms[0].paper == "Ours (full)"
     assert study.metrics[0].paper == "acc"
-    assert study.curves == (Curve(title="Error", metrics=("a",), x="noise [px]", log=True),)
+    assert study.curves == (Curve(title="Error", metrics=("a",), arms=("ours",), x="noise [px]", log=True),)
     assert study.stages["a"].resources == study.resources == Resources(num_cpus=2.0, retries=0)
     assert study.stages["b"].resources == Resources(num_gpus=1.0)
     assert study.notes == "Two\nlines.\n"
