@@ -23,11 +23,15 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """Where and with how much a trial runs. Decides nothing about its result and is never hashed."""
+    """Where and with how much a trial runs. Decides nothing about its result and is never hashed.
+
+    `deterministic` makes torch refuse operations whose result varies from run to run (on a GPU; CPUs have none here).
+    """
 
     num_cpus: float = 1.0
     num_gpus: float = 0.0
     retries: int = 1
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

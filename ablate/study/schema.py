@@ -47,6 +47,7 @@ class ResourcesEntry(StrictModel):
     num_cpus: float = Field(default=1.0, gt=0)
     num_gpus: float = Field(default=0.0, ge=0)
     retries: int = Field(default=1, ge=0)
+    deterministic: bool = False
 
 
 class StageEntry(StrictModel):

@@ -25,13 +25,14 @@ def load_libraries() -> None:
 
 
 @contextmanager
-def clean_process(*, seed: int, num_threads: int) -> Iterator[None]:
+def clean_process(*, seed: int, num_threads: int, deterministic: bool = False) -> Iterator[None]:
     """Reset the process for a trial, and give back afterwards what the trial may have changed.
 
     Args:
         seed: For the global generators of `random`, numpy and torch; tasks should rather use generators of their own.
         num_threads: For torch, and for the BLAS and OpenMP pools of every library loaded so far: sums are taken in
             an order that depends on it, so the same trial gets the same number under every backend.
+        deterministic: Torch raises where an operation has no repeatable form.
     """
     # The libraries are loaded even for a task that needs neither: one that imports them late must find them reset.
     import numpy as np
@@ -46,6 +47,9 @@ def clean_process(*, seed: int, num_threads: int) -> Iterator[None]:
         stack.enter_context(_kept_torch(torch))
         torch.set_num_threads(num_threads)
         _reset_torch(torch)
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with it
+            torch.use_deterministic_algorithms(True)
         random.seed(seed)
         np.random.seed(seed % NUMPY_SEEDS)
         torch.manual_seed(seed)

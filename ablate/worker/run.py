@@ -78,8 +78,7 @@ def run_trial(
             )
             # Imported before the reset: importing may draw random numbers and load libraries with thread pools.
             call = instantiate(spec.task, spec.parameters, seed=spec.seed, trial=trial)
-            with clean_process(seed=spec.seed or 0, num_threads=num_threads(spec.resources.num_cpus)):
-                outcome = _called(call, spec, attempt)
+            outcome = _called(call, spec, attempt)
             trial.close()
         except StoreError:
             raise
@@ -92,9 +91,14 @@ def run_trial(
 
 
 def _called(call: Callable[[], object], spec: TrialSpec, attempt: int) -> Outcome:
-    """Call the task and look at what it returns."""
+    """Call the task in a process as good as new, and look at what it returns."""
+    wanted = spec.resources
+    process = clean_process(
+        seed=spec.seed or 0, num_threads=num_threads(wanted.num_cpus), deterministic=wanted.deterministic
+    )
     try:
-        metrics = as_metrics(call(), f"what {spec.task} returned")
+        with process:
+            metrics = as_metrics(call(), f"what {spec.task} returned")
     except StopTrial:
         return Outcome(trial_id=spec.id, attempt=attempt, status=Status.INTERRUPTED)
     except SystemExit as error:

@@ -48,6 +48,14 @@ def test_another_result_than_a_dict_of_numbers_has_failed(bench, result, complai
     assert complaint in bench.log(spec)
 
 
+def test_a_study_may_ask_for_repeatable_operations_only(bench):
+    def task() -> dict[str, float]:
+        return {"strict": torch.are_deterministic_algorithms_enabled()}
+
+    assert bench.run(bench.spec(task, resources=Resources(deterministic=True))).metrics == {"strict": 1.0}
+    assert bench.run(bench.spec(task, seed=1)).metrics == {"strict": 0.0}
+
+
 @pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(3)], ids=["raises", "exits"])
 def test_a_task_that_raises_has_failed_with_its_traceback(bench, error):
     def task() -> dict[str, float]:
