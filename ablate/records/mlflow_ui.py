@@ -106,10 +106,11 @@ def _start(uri: str, root: Path, host: str, port: int) -> subprocess.Popen[bytes
         "--artifacts-destination",
         artifacts,
     ]
-    quiet = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # its seven idle job processes serve GenAI evaluation only
     return subprocess.Popen(
         [*command, "--host", host, "--port", str(port), "--workers", "1"],
-        env=quiet,
+        env={**os.environ, **quiet, **lean},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
