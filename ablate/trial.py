@@ -23,9 +23,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """Where and with how much a trial runs. Decides nothing about its result and is never hashed.
+    """Where and with how much a trial runs; never hashed, because at most the last bits of a result depend on it.
 
-    `deterministic` makes torch refuse operations whose result varies from run to run (on a GPU; CPUs have none here).
+    The number of threads follows `num_cpus`, and with it the order of sums. `deterministic` makes torch refuse
+    operations whose result varies from run to run, which some do on a GPU.
     """
 
     num_cpus: float = 1.0
