@@ -26,18 +26,20 @@ class AblateError(Exception):
 class Fault:
     """One thing that is wrong in a study, an override or the command line.
 
-    `key` is the dotted path inside the file (`arms.ours.method.sigma_mm`), empty where the whole file is meant.
+    `line` and `column` count from 1. `key` is the dotted path inside the file (`arms.ours.method.sigma_mm`), empty
+    where the whole file is meant.
     """
 
     message: str
     path: Path | None = None
     line: int | None = None
+    column: int | None = None
     key: str = ""
 
     def __str__(self) -> str:
         place = f"{self.path}" if self.path else "command line"
         if self.line is not None:
-            place += f":{self.line}"
+            place += f":{self.line}" if self.column is None else f":{self.line}:{self.column}"
         return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
 
 

@@ -28,10 +28,10 @@ _EXPECTED = {
     "none_required": "null",
     "literal_error": "{expected}",
     "enum": "{expected}",
-    "greater_than": "a number > {gt}",
-    "greater_than_equal": "a number >= {ge}",
-    "less_than": "a number < {lt}",
-    "less_than_equal": "a number <= {le}",
+    "greater_than": "a number > {gt:g}",
+    "greater_than_equal": "a number >= {ge:g}",
+    "less_than": "a number < {lt:g}",
+    "less_than_equal": "a number <= {le:g}",
     "string_too_short": "text, not nothing",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
@@ -47,12 +47,19 @@ def did_you_mean(found: object, allowed: Iterable[str]) -> str:
     return f" -- did you mean '{near[0]}'?" if near else ""
 
 
-def expected_one_of(found: object, allowed: Sequence[str]) -> str:
-    """Give `expected one of a, b, c -- did you mean 'a'?`."""
+def expected_one_of(found: object, allowed: Sequence[str], *, most: int | None = None) -> str:
+    """Give `expected one of a, b, c -- did you mean 'a'?`; no more than `most` names are listed."""
     if not allowed:
         return "nothing is expected here"
-    rule = f"one of {', '.join(allowed)}" if len(allowed) > 1 else allowed[0]
+    rule = f"one of {listed(allowed, most=most)}" if len(allowed) > 1 else allowed[0]
     return f"expected {rule}{did_you_mean(found, allowed)}"
+
+
+def listed(names: Sequence[str], *, most: int | None = None) -> str:
+    """Give `a, b, c`, with semicolons where a name has a comma; no more than `most`, and then how many there are."""
+    shown = names[:most]
+    more = f" ... ({len(names):,} in all)" if len(shown) < len(names) else ""
+    return ("; " if any("," in name for name in shown) else ", ").join(shown) + more
 
 
 def quoted(value: object) -> str:

@@ -1,26 +1,33 @@
 """The command `ablate`: its verbs, and what holds for all of them. Each verb imports what it needs when it runs."""
 
 import os
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from ablate import __version__
+from ablate.cli.comparing import compare
+from ablate.cli.doctor import doctor
 from ablate.cli.ending import DEBUG_VARIABLE, guarded
-from ablate.cli.looking import list_studies, status
+from ablate.cli.listing import list_studies
+from ablate.cli.looking import status
+from ablate.cli.making import new, schema
+from ablate.cli.mirroring import sync, ui
 from ablate.cli.planning import check, plan
-from ablate.cli.reporting import report, ui
+from ablate.cli.reporting import report
 from ablate.cli.running import run
+from ablate.cli.usage import Commands
+from ablate.errors import ExitCode
 
 _EPILOG = """Exit codes: 0 done; 1 internal error; 2 the study, an override or the command line is wrong; 3 some trials
-failed; 4 interrupted, and the same command goes on."""
+failed; 4 interrupted, and the same command goes on; 5 a --fail-on gate is not met."""
 
 app = typer.Typer(
     name="ablate",
     help="Ablation and hyperparameter studies: from one YAML file to the table, with intervals.",
-    add_completion=False,
+    cls=Commands,
     epilog=_EPILOG,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -44,13 +51,22 @@ def _for_all(
         os.environ[DEBUG_VARIABLE] = "1"
 
 
-app.command("check")(guarded(check))
-app.command("plan")(guarded(plan))
-app.command("run")(guarded(run))
-app.command("status")(guarded(status))
-app.command("report")(guarded(report))
-app.command("ui")(guarded(ui))
-app.command("list")(guarded(list_studies))
+_VERBS: dict[str, Callable[..., ExitCode]] = {
+    "new": new,
+    "check": check,
+    "plan": plan,
+    "run": run,
+    "status": status,
+    "list": list_studies,
+    "report": report,
+    "compare": compare,
+    "ui": ui,
+    "sync": sync,
+    "schema": schema,
+    "doctor": doctor,
+}
+for _name, _verb in _VERBS.items():
+    app.command(_name)(guarded(_verb))
 
 
 def main() -> None:

@@ -13,8 +13,9 @@ from typing import ParamSpec
 
 import typer
 
+from ablate.cli.output import fault_entries, print_json
 from ablate.cli.places import shown
-from ablate.errors import AblateError, ExitCode
+from ablate.errors import AblateError, ExitCode, StudyError
 
 DEBUG_VARIABLE = "ABLATE_DEBUG"
 READER_GONE = 128 + 13
@@ -24,7 +25,10 @@ _P = ParamSpec("_P")
 
 
 def guarded(command: Callable[_P, ExitCode]) -> Callable[_P, None]:
-    """Make a command end the way DESIGN says: with its own exit code, or with that of what went wrong."""
+    """Make a command end the way DESIGN says: with its own exit code, or with that of what went wrong.
+
+    A command with a true `as_json` tells a study's faults as JSON.
+    """
 
     @wraps(command)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
@@ -41,7 +45,7 @@ def guarded(command: Callable[_P, ExitCode]) -> Callable[_P, None]:
             code = ExitCode.INTERRUPTED
         except AblateError as error:
             _show_traceback_if_asked()
-            complain(str(error))
+            _tell(error, as_json=kwargs.get("as_json") is True)
             code = error.exit_code
         except Exception as error:
             code = _internal(error)
@@ -55,12 +59,28 @@ def complain(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def same_command() -> str:
-    """Give the command line that is running, so that it can be pasted to go on."""
+def same_command(*, without: str | None = None) -> str:
+    """Give the command line that is running, so that it can be pasted to go on.
+
+    Args:
+        without: An option with a value, to be left out.
+    """
     program = sys.argv[0]
     found = shutil.which("ablate")
     is_known = found is not None and Path(found).resolve() == Path(program).resolve()
-    return shlex.join(["ablate" if is_known else shown(Path(program)), *sys.argv[1:]])
+    arguments = sys.argv[1:]
+    if without is not None:
+        kept = zip(["", *arguments], arguments, strict=False)
+        arguments = [one for before, one in kept if without not in (before, one) and not one.startswith(f"{without}=")]
+    return shlex.join(["ablate" if is_known else shown(Path(program)), *arguments])
+
+
+def _tell(error: AblateError, *, as_json: bool) -> None:
+    """Say what is wrong: a study's faults to a program as a list on stdout, everything else as sentences."""
+    if as_json and isinstance(error, StudyError):
+        print_json(fault_entries(error.faults))
+    else:
+        complain(str(error))
 
 
 def _internal(error: Exception) -> ExitCode:

@@ -1,28 +1,40 @@
-"""`status` and `list`: what the store knows, answered at once and without the heavy libraries."""
+"""`status`: how far a study has come, answered at once and without the heavy libraries."""
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ablate.cli.places import StoreOption, StudyName, heading, named, project_folder, shown, store_root
+from ablate.cli.output import JsonOption, print_json
+from ablate.cli.places import StoreOption, StudyName, named, shown
 from ablate.errors import ExitCode
 
+if TYPE_CHECKING:
+    from ablate.plan.model import Plan
+    from ablate.run.summary import RunSummary
+    from ablate.store import Store
 
-def status(study: StudyName, store: StoreOption = None) -> ExitCode:
+
+def status(study: StudyName, store: StoreOption = None, as_json: JsonOption = False) -> ExitCode:
     """Say how far the last plan of a study has come."""
     from ablate.plan.file import load_plan
     from ablate.run.summary import summarise
     from ablate.store import Store
 
     meant = named(study, store)
-    plan = load_plan(meant.store, meant.name)
+    planned = load_plan(meant.store, meant.name)
     trials = Store(meant.store)
+    plan = asked_so_far(planned, trials)
     finished = trials.finished(plan.specs)
     summary = summarise(plan, trials, finished)
-    print(f"{plan.study.name}: {plan.study.title} ({plan.scale} scale)")
-    done = Counter(trial.name for trial in plan.trials if trial.spec.id in finished)
-    total = Counter(trial.name for trial in plan.trials)
-    print(*columns((name, f"{done[name]}/{total[name]}") for name in total), sep="\n")
+    if as_json:
+        print_json(status_content(plan, finished, summary) | {"version": planned.version})
+        return ExitCode.DONE
+    print(f"{plan.study.name}: {plan.study.title} ({plan.scale} scale, version {planned.version})")
+    print(*columns((name, f"{done}/{total}") for name, (done, total) in _progress(plan, finished).items()), sep="\n")
+    adaptive = plan.study.adaptive
+    if adaptive is not None:
+        num_seeds = f"{adaptive.min} to {adaptive.max} seeds, until decided on {adaptive.metric}"
+        print(f"{num_seeds}: {len(plan.specs)} of at most {len(planned.specs)} trials asked for so far")
     counts = {
         "finished": summary.num_cached,
         "failed": summary.num_failed,
@@ -35,28 +47,32 @@ def status(study: StudyName, store: StoreOption = None) -> ExitCode:
     return ExitCode.DONE
 
 
-def list_studies(store: StoreOption = None) -> ExitCode:
-    """List the studies here and in the store."""
-    from ablate.plan.file import planned_studies
+def asked_so_far(plan: "Plan", store: "Store") -> "Plan":
+    """Leave out of a plan what results have not asked for; without adaptive replication nothing heavy is loaded."""
+    if plan.study.adaptive is None:
+        return plan
+    from ablate.analysis.replication import reached
 
-    root = store_root(store, Path.cwd())
-    planned = planned_studies(root)
-    rows: dict[str, tuple[str, str, str]] = {}
-    for path in sorted((project_folder(Path.cwd()) / "studies").glob("*.y*ml")):
-        found = heading(path)
-        if found is not None:
-            rows[found.name] = (
-                found.name,
-                _progress(root, found.name) if found.name in planned else "not run",
-                f"{shown(path)}  {found.title}".rstrip(),
-            )
-    for name in planned:
-        rows.setdefault(name, (name, _progress(root, name), f"only in {shown(root)}"))
-    if rows:
-        print(*columns(rows.values()), sep="\n")
-    else:
-        print(f"no studies in {shown(project_folder(Path.cwd()) / 'studies')} or {shown(root)}")
-    return ExitCode.DONE
+    return reached(plan, store)
+
+
+def status_content(plan: "Plan", finished: set[str], summary: "RunSummary") -> dict[str, object]:
+    """Give what `status` knows, for programs."""
+    return {
+        "study": plan.study.name,
+        "title": plan.study.title,
+        "scale": plan.scale,
+        "progress": {
+            name: {"num_finished": done, "num_trials": total}
+            for name, (done, total) in _progress(plan, finished).items()
+        },
+        "num_trials": len(plan.specs),
+        "num_finished": summary.num_cached,
+        "num_failed": summary.num_failed,
+        "num_unreachable": summary.num_unreachable,
+        "num_left": summary.num_interrupted,
+        "failures": summary.failures,
+    }
 
 
 def columns(rows: Iterable[Iterable[str]]) -> list[str]:
@@ -66,9 +82,8 @@ def columns(rows: Iterable[Iterable[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def _progress(root: Path, name: str) -> str:
-    from ablate.plan.file import load_plan
-    from ablate.store import Store
-
-    specs = load_plan(root, name).specs
-    return f"{len(Store(root).finished(specs))}/{len(specs)} done"
+def _progress(plan: "Plan", finished: set[str]) -> dict[str, tuple[int, int]]:
+    """Count the finished trials and all trials of each stage and arm."""
+    done = Counter(trial.name for trial in plan.trials if trial.spec.id in finished)
+    total = Counter(trial.name for trial in plan.trials)
+    return {name: (done[name], total[name]) for name in total}

@@ -1,5 +1,6 @@
 """Where a command's arguments point: the study's file, its project, and the store of its results."""
 
+import glob
 import os
 import re
 import sys
@@ -11,9 +12,54 @@ import typer
 
 from ablate.errors import Fault, StudyError
 
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.", show_default=False)]
+STORE_VARIABLE = "ABLATE_STORE"
+PIPED_WIDTH = 100
+"""Columns of a table where nobody looks at it."""
+
+
+def complete_files(incomplete: str) -> list[str]:
+    """Complete a study's file: those in the project's `studies/`, and whatever the path typed so far leads to."""
+    known = (project_folder(Path.cwd()) / "studies").glob("*.y*ml")
+    typed = Path().glob(f"{glob.escape(incomplete)}*") if incomplete and not incomplete.startswith("/") else ()
+    found = {shown(path) for path in known}
+    for path in typed:
+        if path.is_dir():
+            found.add(f"{path}/")
+        elif path.suffix in (".yaml", ".yml"):
+            found.add(str(path))
+    return sorted(one for one in found if one.startswith(incomplete))
+
+
+def complete_studies(incomplete: str) -> list[str]:
+    """Complete a study's name, or its file."""
+    given = os.environ.get(STORE_VARIABLE)
+    from ablate.plan.head import planned_studies
+
+    names = planned_studies(store_root(Path(given) if given else None, Path.cwd()))
+    return [name for name in names if name.startswith(incomplete)] + complete_files(incomplete)
+
+
+StudyFile = Annotated[
+    Path,
+    typer.Argument(metavar="STUDY.yaml", help="The study file.", show_default=False, autocompletion=complete_files),
+]
 StudyName = Annotated[
-    str, typer.Argument(metavar="STUDY", help="The name of a study, or its file.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="The name of a study, or its file.",
+        show_default=False,
+        autocompletion=complete_studies,
+    ),
+]
+MaybeStudy = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="STUDY",
+        help="The name of a study, or its file.",
+        show_default=False,
+        autocompletion=complete_studies,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -28,13 +74,15 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         metavar="FOLDER",
-        envvar="ABLATE_STORE",
+        envvar=STORE_VARIABLE,
         help="Where results are kept; by default `runs` in the study's project.",
         show_default=False,
     ),
 ]
 
-_NAME_LINE = re.compile(r"""^(study|title):[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^#\n]*?))[ \t]*(?:#.*)?$""", re.MULTILINE)
+_NAME_LINE = re.compile(
+    r"""^(study|title|paper):[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^#\n]*?))[ \t]*(?:#.*)?$""", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +99,7 @@ class Heading:
 
     name: str
     title: str
+    paper: str = ""
 
 
 def project_folder(start: Path) -> Path:
@@ -99,7 +148,7 @@ def heading(path: Path) -> Heading | None:
         return None
     found = {match[1]: match[2] or match[3] or match[4] or "" for match in _NAME_LINE.finditer(text)}
     name = found.get("study", "")
-    return Heading(name=name, title=found.get("title", "")) if name else None
+    return Heading(name=name, title=found.get("title", ""), paper=found.get("paper", "")) if name else None
 
 
 def shown(path: Path) -> str:

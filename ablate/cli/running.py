@@ -1,14 +1,18 @@
 """`run`: from a study file to its table. Doing it again resumes, and is free when all is done."""
 
+import sys
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablate.cli.ending import complain, same_command
+from ablate.cli.mirroring import MLFLOW_DATABASE, result_table
+from ablate.cli.output import JsonOption, print_json
 from ablate.cli.places import Overrides, StoreOption, StudyFile, shown, store_root
-from ablate.cli.planning import make_plan
-from ablate.cli.reporting import MLFLOW_DATABASE, show_report
+from ablate.cli.planning import YesOption, asked_now, make_plan
+from ablate.cli.reporting import report_content, show_report
 from ablate.errors import ExitCode, Fault, StudyError
 
 if TYPE_CHECKING:
@@ -29,6 +33,14 @@ class BackendName(StrEnum):
     LOCAL = "local"
 
 
+class ReuseName(StrEnum):
+    """Which finished trials count; the values of `ablate.plan.reuse.Reuse`."""
+
+    ANY = "any"
+    SAME_CODE = "same-code"
+    NONE = "none"
+
+
 BackendOption = Annotated[
     BackendName,
     typer.Option("--backend", help="`ray` runs trials in parallel, `local` one by one in this process (for pdb)."),
@@ -46,6 +58,16 @@ MlflowOption = Annotated[
         show_default=False,
     ),
 ]
+ReuseOption = Annotated[
+    ReuseName,
+    typer.Option(
+        "--reuse",
+        help="Finished trials that count: of the same code, of any code, or none (all run again, records are kept).",
+    ),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress; failures and the table are shown at the end.")
+]
 
 
 def run(
@@ -55,29 +77,46 @@ def run(
     backend: BackendOption = BackendName.RAY,
     address: AddressOption = None,
     mlflow: MlflowOption = None,
+    yes: YesOption = False,
+    quiet: QuietOption = False,
+    reuse: ReuseOption = ReuseName.SAME_CODE,
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> ExitCode:
     """Run what is left of a study, then show its table."""
-    from ablate.plan.describe import describe
+    from ablate.plan.reuse import Reuse, apply_reuse
     from ablate.run.execute import execute
     from ablate.run.signals import stop_on_signals
     from ablate.store import Store
 
     chosen = _backend(backend, address)
-    plan = make_plan(study, overrides or [])
     trials = Store(store_root(store, study.parent))
+    plan = apply_reuse(make_plan(study, overrides or [], yes=yes), trials, Reuse(reuse.value))
+    to = sys.stderr if as_json else sys.stdout
+    say = partial(print, file=to, flush=True)
     finished = trials.finished(plan.specs)
-    print(*describe(plan, finished), sep="\n", flush=True)
-    recorders = _recorders(plan, trials, mlflow) if len(finished) < len(plan.specs) else []
+    asked = asked_now(plan, trials)
+    if not quiet:
+        say(*_described(plan, trials, finished, asked), sep="\n")
+    recorders = [] if finished.issuperset(asked) else _recorders(plan, trials, mlflow, quiet=quiet)
     with stop_on_signals() as stopping:
         summary = execute(plan, store=trials, backend=chosen, recorders=recorders, stopping=stopping)
-    if summary.num_finished + summary.num_cached:
-        written = show_report(plan, trials)
-        if mlflow != NO_MIRROR:
-            _mirror(plan, trials, mlflow, written)
-            print(f"MLflow: {mlflow or f'ablate ui {shown(study)}'}")
-    _tell(summary)
+    written = show_report(plan, trials, to=to) if summary.num_finished + summary.num_cached else None
+    if written is not None and mlflow != NO_MIRROR:
+        _mirror(plan, trials, mlflow, written)
+        say(f"MLflow: {mlflow or f'ablate ui {shown(study)}'}")
+    say(_what_was_done(summary))
+    _complain(summary, reuse)
+    if as_json:
+        print_json(_summary_content(plan, summary) | {"report": report_content(written) if written else None})
     return summary.exit_code
+
+
+def _described(plan: "Plan", store: "Store", finished: set[str], asked: list[str]) -> list[str]:
+    from ablate.plan.describe import describe
+    from ablate.plan.reasons import reasons
+
+    return describe(plan, finished, reasons(plan, store, finished), asked=asked)
 
 
 def _backend(name: BackendName, address: str | None) -> "Backend":
@@ -93,14 +132,14 @@ def _backend(name: BackendName, address: str | None) -> "Backend":
     return LocalBackend()
 
 
-def _recorders(plan: "Plan", store: "Store", mlflow: str | None) -> list["Recorder"]:
+def _recorders(plan: "Plan", store: "Store", mlflow: str | None, *, quiet: bool) -> list["Recorder"]:
     from ablate.run.progress import Progress
 
-    recorders: list[Recorder] = [Progress(plan, store=store)]
+    recorders: list[Recorder] = [] if quiet else [Progress(plan, store=store)]
     if mlflow != NO_MIRROR:
         from ablate.records.mlflow import MlflowMirror
 
-        recorders.append(MlflowMirror(plan, store, mlflow))
+        recorders.append(MlflowMirror(plan, store, mlflow, partial(result_table, plan, store)))
     return recorders
 
 
@@ -119,22 +158,40 @@ def _mirror(plan: "Plan", store: "Store", uri: str | None, written: "ReportFiles
         return
     from ablate.records.mlflow import mirror_report
 
-    files = [written.markdown, written.html, *written.figures]
-    if mirror_report(plan, store, uri, description=written.result_table, files=files):
+    if mirror_report(plan, store, uri, description=written.result_table, files=written.files):
         write_json(note, mirrored)
 
 
-def _tell(summary: "RunSummary") -> None:
-    """Say what a run came to: on stdout what was done, on stderr what was not."""
+def _what_was_done(summary: "RunSummary") -> str:
     num_done = summary.num_finished + summary.num_cached
     num_all = num_done + summary.num_failed + summary.num_interrupted + summary.num_unreachable
     if summary.num_cached == num_all:
-        print(f"all {num_all} trials were done before: nothing was run")
-    else:
-        print(f"{num_done} of {num_all} trials are done, {summary.num_finished} of them in this run", flush=True)
+        return f"all {num_all} trials were done before: nothing was run"
+    return f"{num_done} of {num_all} trials are done, {summary.num_finished} of them in this run"
+
+
+def _complain(summary: "RunSummary", reuse: ReuseName) -> None:
+    """Say on stderr what a run did not come to."""
     for failure in summary.failures:
         complain(f"FAILED {failure.label}: {failure.reason}; log: {shown(failure.log)}")
     if summary.num_unreachable:
         complain(f"{summary.num_unreachable} trials never started, because what they need failed")
     if summary.exit_code is ExitCode.INTERRUPTED:
-        complain(f"interrupted with {summary.num_interrupted} trials left; go on with: {same_command()}")
+        # `--reuse none` once more would put aside what was done just now.
+        command = same_command(without="--reuse" if reuse is ReuseName.NONE else None)
+        complain(f"interrupted with {summary.num_interrupted} trials left; go on with: {command}")
+
+
+def _summary_content(plan: "Plan", summary: "RunSummary") -> dict[str, object]:
+    return {
+        "study": plan.study.name,
+        "scale": plan.scale,
+        "version": plan.version,
+        "exit_code": int(summary.exit_code),
+        "num_finished": summary.num_finished,
+        "num_cached": summary.num_cached,
+        "num_failed": summary.num_failed,
+        "num_left": summary.num_interrupted,
+        "num_unreachable": summary.num_unreachable,
+        "failures": summary.failures,
+    }

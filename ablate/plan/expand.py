@@ -11,7 +11,7 @@ from ablate.plan.binding import MAIN, Step, bind_arms, load_steps
 from ablate.plan.model import Plan, PlannedTrial
 from ablate.study.compose import Composition, compose_study
 from ablate.study.model import Study
-from ablate.study.settings import study_spot
+from ablate.study.settings import arm_spot
 from ablate.target import BoundTask
 from ablate.trial import TrialSpec
 
@@ -43,6 +43,7 @@ def expand(study: Study) -> Plan:
         seeds=seeds,
         trials=tuple(_in_order(specs, [arm.name for arm in study.arms], seeds)),
         configuration=composition.arms[study.reference],
+        code={step.code.digest: step.code.files for step in steps.values()},
     )
 
 
@@ -87,7 +88,7 @@ class _Specs:
                 seed=own_seed,
                 needs={need: self.make(need, arm, seed).id for need in step.stage.needs},
                 data=parts.fingerprints,
-                code=step.code,
+                code=step.code.digest,
                 resources=step.stage.resources,
             )
         return self._made[key]
@@ -100,7 +101,7 @@ def _twins(study: Study, specs: _Specs, seed: int | None) -> Iterator[Fault]:
         trial_id = specs.make(MAIN, arm.name, seed).id
         if trial_id in first:
             message = f"resolves to the same trials as arm '{first[trial_id]}': what it sets changes nothing"
-            yield study_spot(study, f"arms.{arm.name}").fault(message)
+            yield arm_spot(study, arm.name).fault(message)
         first.setdefault(trial_id, arm.name)
 
 

@@ -1,69 +1,69 @@
-"""The plan of a study in the store: written before anything runs, read back without importing a task."""
+"""The plans of a study in the store: written before anything runs, read back without importing a task.
+
+`plan.json` is the last one, `plans/<version>.json` every one there was. Beside each lies a small head, which lists of
+studies and of versions are made of.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from ablate.errors import Fault, StoreError, StudyError
-from ablate.plan.model import Plan, PlannedTrial
-from ablate.store.files import read_json, write_json
+from ablate.plan.head import PlanHead, head_path, plan_path, plan_versions, planned_studies, read_head, version_path
+from ablate.plan.model import PlaceInPlan, Plan, PlannedTrial
+from ablate.store.files import read_json, replacing, write_json
 from ablate.study.model import Study
 from ablate.trial import Json, Resources, TrialSpec
 from ablate.wording import expected_one_of
 
 _SCHEMA = 1
 _STUDY = TypeAdapter(Study)
-
-
-def plan_path(store_root: Path, study_name: str) -> Path:
-    """Give the place of a study's plan."""
-    return store_root / "studies" / study_name / "plan.json"
-
-
-def planned_studies(store_root: Path) -> list[str]:
-    """List the studies that have a plan."""
-    return sorted(path.parent.name for path in (store_root / "studies").glob("*/plan.json"))
+_PREVIOUS = "previous"
 
 
 def save_plan(store_root: Path, plan: Plan) -> None:
-    """Write a plan; the file is the old one or the new one at every moment.
+    """Write a plan as the study's last one and as one of its versions.
+
+    Each file is the old one or the new one at every moment, and is left alone where nothing changes.
 
     Raises:
-        StoreError: The file cannot be written.
+        StoreError: A file cannot be written.
     """
-    content = {
-        "schema": _SCHEMA,
-        "study": _STUDY.dump_python(plan.study, mode="json"),
-        "scale": plan.scale,
-        "seeds": list(plan.seeds),
-        "configuration": dict(plan.configuration),
-        "trials": [
-            {
-                "id": trial.spec.id,
-                "role": trial.role,
-                "name": trial.name,
-                "seed": trial.spec.seed,
-                "label": trial.label,
-            }
-            for trial in plan.trials
-        ],
-        "specs": {id_: spec.content() | {"resources": asdict(spec.resources)} for id_, spec in plan.specs.items()},
-    }
-    write_json(plan_path(store_root, plan.study.name), content)
+    text = _text(plan)
+    version = version_path(store_root, plan.study.name, plan.version)
+    last = plan_path(store_root, plan.study.name)
+    known = read_head(head_path(version))
+    first_used = known.first_used if known else datetime.now(UTC).isoformat()
+    head = asdict(_head(plan, first_used))
+    for path in (version, last):
+        if not path.is_file() or path.read_bytes() != text:
+            with replacing(path) as file:
+                file.write(text)
+        if read_json(head_path(path)) != json.loads(json.dumps(head)):
+            write_json(head_path(path), head)
 
 
-def load_plan(store_root: Path, study_name: str) -> Plan:
-    """Read the plan of a study.
+def load_plan(store_root: Path, study_name: str, version: str | None = None) -> Plan:
+    """Read a plan of a study.
+
+    Args:
+        store_root: Folder of the store.
+        study_name: Name of the study.
+        version: The beginning of a version's name; `previous` for the newest that is not the last plan's, of the same
+            scale if there is one; by default the last plan.
 
     Raises:
-        StudyError: No study of that name was planned in this store; names those that were.
-        StoreError: The file is damaged, or was written by another version.
+        StudyError: No study of that name was planned in this store, or it has no such version; names those there are.
+        StoreError: The file is damaged, or was written by another version of the platform.
     """
     path = plan_path(store_root, study_name)
+    if version is not None and path.is_file():
+        path = _version_path(store_root, study_name, version)
     content = read_json(path)
     if content is None:
         known = planned_studies(store_root)
@@ -75,6 +75,106 @@ def load_plan(store_root: Path, study_name: str) -> Plan:
         return _plan(content)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise StoreError(f"{path}: is damaged ({type(error).__name__}: {error}); run the study again") from error
+
+
+def places_of_last_plan(
+    store_root: Path, study_name: str, scale: str | None = None
+) -> dict[PlaceInPlan, list[TrialSpec]]:
+    """Give what the study's last plan had in each place; nothing where there is none that can be read.
+
+    Args:
+        store_root: Folder of the store.
+        study_name: Name of the study.
+        scale: Asks for the last plan at this scale.
+    """
+    last = plan_path(store_root, study_name)
+    earlier = (head.version for head in plan_versions(store_root, study_name) if scale in {None, head.scale})
+    found: dict[PlaceInPlan, list[TrialSpec]] = {}
+    for path in (last, *(version_path(store_root, study_name, version) for version in earlier)):
+        try:
+            content = read_json(path)
+            if content is None or scale not in {None, content["scale"]}:
+                continue
+            for entry in content["trials"]:
+                place = (entry["role"], entry["name"], entry["seed"])
+                found.setdefault(place, []).append(_spec(content["specs"][entry["id"]]))
+        except (StoreError, KeyError, TypeError):
+            return {}
+        return found
+    return {}
+
+
+def _version_path(store_root: Path, study_name: str, version: str) -> Path:
+    """Find the file of a version.
+
+    Raises:
+        StudyError: There is none, or there are several.
+    """
+    heads = plan_versions(store_root, study_name)
+    last = read_head(head_path(plan_path(store_root, study_name)))
+    if version == _PREVIOUS and last is not None:
+        others = [head for head in heads if head.version != last.version]
+        found = [head for head in others if head.scale == last.scale][:1] or others[:1]
+    else:
+        found = [head for head in heads if version and head.version.startswith(version)]
+    if len(found) == 1:
+        return version_path(store_root, study_name, found[0].version)
+    shown = "; ".join(str(head) for head in found or heads) or "it was planned by an earlier ablate, which kept none"
+    problem = f"several versions '{version}'" if found else f"no version '{version}'"
+    raise StudyError([Fault(message=f"study '{study_name}' has {problem} of its plan; there are: {shown}")])
+
+
+def _head(plan: Plan, first_used: str) -> PlanHead:
+    return PlanHead(
+        version=plan.version,
+        first_used=first_used,
+        study=plan.study.name,
+        title=plan.study.title,
+        paper=plan.study.paper,
+        scale=plan.scale,
+        is_adaptive=plan.study.adaptive is not None,
+        code=tuple(sorted({spec.code for spec in plan.specs.values()})),
+        trial_ids=tuple(plan.specs),
+    )
+
+
+def _text(plan: Plan) -> bytes:
+    """Write a plan as JSON with one line per trial: as quick to write as to read, and readable by people."""
+    head = {
+        "schema": _SCHEMA,
+        "study": _STUDY.dump_python(plan.study, mode="json"),
+        "scale": plan.scale,
+        "seeds": list(plan.seeds),
+        "configuration": dict(plan.configuration),
+        "code": {digest: dict(files) for digest, files in plan.code.items()},
+    }
+    trials = [
+        _json(
+            {
+                "id": trial.spec.id,
+                "role": trial.role,
+                "name": trial.name,
+                "seed": trial.spec.seed,
+                "label": trial.label,
+            }
+        )
+        for trial in plan.trials
+    ]
+    specs = [
+        f"{_json(id_)}: {_json(spec.content() | {'resources': asdict(spec.resources)})}"
+        for id_, spec in plan.specs.items()
+    ]
+    lines = [f"{_json(key)}: {_json(value)}" for key, value in head.items()]
+    lines.append(f'"trials": [\n{_LINES.join(trials)}\n]')
+    lines.append(f'"specs": {{\n{_LINES.join(specs)}\n}}')
+    return f"{{\n{_LINES.join(lines)}\n}}\n".encode()
+
+
+_LINES = ",\n"
+
+
+def _json(content: Json) -> str:
+    return json.dumps(content, allow_nan=False, ensure_ascii=False)
 
 
 def _plan(content: Mapping[str, Json]) -> Plan:
@@ -90,6 +190,7 @@ def _plan(content: Mapping[str, Json]) -> Plan:
             PlannedTrial(spec=specs[entry["id"]], role=entry["role"], name=entry["name"]) for entry in content["trials"]
         ),
         configuration=content["configuration"],
+        code=content.get("code", {}),
     )
 
 

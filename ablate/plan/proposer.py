@@ -1,6 +1,6 @@
 """The plan as a proposer: every trial once, when what it needs is finished."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from heapq import heapify, heappop, heappush
 
 from ablate.plan.model import Plan
@@ -12,27 +12,48 @@ class PlanProposer:
     """Proposes what is planned and not finished, in the plan's order.
 
     A trial whose stage did not finish is never proposed: `unreachable` says why, by trial id.
+
+    Args:
+        plan: The plan.
+        finished: Ids of finished trials.
+        wanted: Ids of the trials to propose, with what they need; all of the plan by default. `want` changes it.
     """
 
-    def __init__(self, plan: Plan, finished: Collection[str]) -> None:
+    def __init__(self, plan: Plan, finished: Collection[str], wanted: Collection[str] | None = None) -> None:
         self.unreachable: dict[str, str] = {}
         self._specs = {id_: spec for id_, spec in plan.specs.items() if id_ not in finished}
-        self._labels = {trial.spec.id: trial.label for trial in plan.trials}
+        self._labels = plan.labels
         self._places = {id_: place for place, id_ in enumerate(self._specs)}
         self._missing = {id_: set(spec.needs.values()) & self._specs.keys() for id_, spec in self._specs.items()}
         self._dependants: dict[str, list[str]] = {id_: [] for id_ in self._specs}
         for id_, needs in self._missing.items():
             for need in needs:
                 self._dependants[need].append(id_)
-        self._ready = [(self._places[id_], id_) for id_, needs in self._missing.items() if not needs]
-        heapify(self._ready)
         self._running: set[str] = set()
+        self._begun: set[str] = set()
+        self._wanted: Collection[str] = ()
+        self._ready: list[tuple[int, str]] = []
+        self.want(self._specs if wanted is None else wanted)
+
+    def want(self, trial_ids: Iterable[str]) -> None:
+        """Propose these from now on, and what they need; others that have not begun are not proposed any more."""
+        waiting = [id_ for id_ in trial_ids if id_ in self._specs]
+        wanted = set(waiting)
+        while waiting:
+            more = self._missing[waiting.pop()] - wanted
+            wanted |= more
+            waiting += more
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._ready = [(self._places[id_], id_) for id_ in wanted if self._is_ready(id_)]
+            heapify(self._ready)
 
     def ask(self) -> TrialSpec | Answer:
         """Give the next trial, `WAIT` while something that runs may free others, or `DONE`."""
         if self._ready:
             _, id_ = heappop(self._ready)
             self._running.add(id_)
+            self._begun.add(id_)
             return self._specs[id_]
         return WAIT if self._running else DONE
 
@@ -42,7 +63,7 @@ class PlanProposer:
         if outcome.status is Status.FINISHED:
             for id_ in self._dependants[outcome.trial_id]:
                 self._missing[id_].discard(outcome.trial_id)
-                if not self._missing[id_] and id_ not in self.unreachable:
+                if id_ in self._wanted and self._is_ready(id_):
                     heappush(self._ready, (self._places[id_], id_))
             return
         reason = f"needs {self._labels[outcome.trial_id]}, which {_ENDED[outcome.status]}"
@@ -52,6 +73,9 @@ class PlanProposer:
             if id_ not in self.unreachable:
                 self.unreachable[id_] = reason
                 lost += self._dependants[id_]
+
+    def _is_ready(self, id_: str) -> bool:
+        return not self._missing[id_] and id_ not in self._begun and id_ not in self.unreachable
 
 
 _ENDED = {Status.FAILED: "failed", Status.INTERRUPTED: "was interrupted", Status.PRUNED: "was pruned"}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from ablate.ids import content_id
 from ablate.store import CurvePoint, Record
+from ablate.store.system import SystemSample
 from ablate.trial import Json, Status, TrialSpec
 
 if TYPE_CHECKING:
@@ -17,12 +20,16 @@ if TYPE_CHECKING:
 
 TRIAL_TAG, STUDY_TAG = "ablate.trial_id", "ablate.study"
 """Tags by which a trial's and a study's run are found again."""
-STEP_TAG, OUTCOME_TAG = "ablate.step", "ablate.outcome"
-"""Tags that say how far a run is mirrored: the last step of its curves, and how the trial ended."""
+STEP_TAG, SYSTEM_TAG, OUTCOME_TAG = "ablate.step", "ablate.system", "ablate.outcome"
+"""Tags that say how far a run is mirrored: last step of its curves, last sample of the machine, how the trial ended."""
+TOLD_TAG, FILES_TAG = "ablate.told", "ablate.files"
+"""Digests: of a run's name and tags, which an edited study may change, and of the files on a study's run."""
 
 _LONGEST_VALUE = 250
 _LONGEST_DESCRIPTION = 7900  # MLflow refuses tags beyond 8000
 _LONGEST_LOG_BYTES = 65_536
+_LONGEST_DIGEST = 36
+_UNFIT = re.compile(r"[^\w\-./ :]")  # MLflow refuses names with other characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +37,26 @@ class RunContent:
     """A trial's run as MLflow shows it from the start."""
 
     spec: TrialSpec
+    role: str
     name: str
     tags: Mapping[str, str]
     parameters: Mapping[str, str]
+    inputs: tuple[DatasetInput, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Name what an edited study may change of the run: its name and its tags."""
+        return content_id([self.name, dict(self.tags)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetInput:
+    """What a trial worked on: a folder (`files`), another trial's result (`stage`), or data it made (`generated`)."""
+
+    name: str
+    digest: str
+    source: str
+    kind: Literal["files", "stage", "generated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +74,37 @@ def study_tag(plan: Plan) -> str:
     return f"{plan.study.name} {plan.scale}"
 
 
-def run_contents(plan: Plan) -> dict[str, RunContent]:
-    """Describe each trial of the plan once, by id; a trial that several arms share is named after all of them."""
+def run_contents(plan: Plan, tags: Mapping[str, Mapping[str, str]]) -> dict[str, RunContent]:
+    """Describe each trial of the plan once, by id; a trial that several arms share is named after all of them.
+
+    Args:
+        plan: The plan.
+        tags: More tags of a trial, by its id.
+    """
     places: dict[str, list[PlannedTrial]] = {}
     for trial in plan.trials:
         places.setdefault(trial.spec.id, []).append(trial)
-    return {trial_id: _content(plan, trials) for trial_id, trials in places.items()}
+    return {trial_id: _content(plan, trials, tags.get(trial_id, {})) for trial_id, trials in places.items()}
+
+
+def dataset_inputs(spec: TrialSpec) -> tuple[DatasetInput, ...]:
+    """Name what a trial works on: what its parameters point at, the results it needs, or else its settings of `data`.
+
+    A source says what was configured, without the folders of this machine.
+    """
+    files = [
+        DatasetInput(name=path, digest=digest[:_LONGEST_DIGEST], source=_source(spec, path), kind="files")
+        for path, digest in spec.data.items()
+    ]
+    stages = [
+        DatasetInput(name=stage, digest=trial_id, source=f"trial {trial_id}", kind="stage")
+        for stage, trial_id in spec.needs.items()
+    ]
+    settings = spec.parameters.get("data")
+    if files or stages or not isinstance(settings, Mapping):
+        return (*files, *stages)
+    generated = DatasetInput(name="data", digest=content_id(settings), source=_source(spec, "data"), kind="generated")
+    return (generated,)
 
 
 def flat(values: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -64,7 +113,12 @@ def flat(values: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping) and value:
             yield from flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", _short(value)[:_LONGEST_VALUE]
+            yield _UNFIT.sub("_", f"{prefix}{key}"), _short(value)[:_LONGEST_VALUE]
+
+
+def config_text(spec: TrialSpec) -> str:
+    """Write what decides a trial as readable JSON."""
+    return json.dumps(spec.content(), indent=2, ensure_ascii=False)
 
 
 def curve_points(points: list[CurvePoint], *, after: int | None, start_ms: int) -> list[Point]:
@@ -74,6 +128,16 @@ def curve_points(points: list[CurvePoint], *, after: int | None, start_ms: int) 
         for point in points
         if after is None or point.step > after
         for name, value in point.metrics.items()
+    ]
+
+
+def system_points(samples: Mapping[int, SystemSample], *, after: int | None) -> list[Point]:
+    """Give the samples beyond the one that is already mirrored; MLflow shows `system/*` on a page of its own."""
+    return [
+        Point(name=f"system/{name}", value=value, step=place, time_ms=sample.time_ms)
+        for place, sample in samples.items()
+        if after is None or place > after
+        for name, value in sample.metrics.items()
     ]
 
 
@@ -120,7 +184,7 @@ def log_tail(path: Path) -> str:
         return ""
 
 
-def _content(plan: Plan, places: list[PlannedTrial]) -> RunContent:
+def _content(plan: Plan, places: list[PlannedTrial], more: Mapping[str, str]) -> RunContent:
     spec = places[0].spec
     names = list(dict.fromkeys(trial.name for trial in places))
     tags = {
@@ -134,10 +198,26 @@ def _content(plan: Plan, places: list[PlannedTrial]) -> RunContent:
     seed = {} if spec.seed is None else {"seed": str(spec.seed)}
     return RunContent(
         spec=spec,
+        role=places[0].role,
         name=places[0].label if len(names) == 1 else ", ".join(dict.fromkeys(trial.label for trial in places)),
-        tags={**tags, **seed},
+        tags={**tags, **seed, **more},
         parameters={**dict(flat(spec.parameters)), **seed},
+        inputs=dataset_inputs(spec),
     )
+
+
+def _source(spec: TrialSpec, path: str) -> str:
+    """Write the configured value at a dotted parameter path; of an absolute path only its last part."""
+    value: Json = spec.parameters
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_local(text)}" for name, text in flat(value) if text != "null")
+    return "" if value is None else _local(_short(value))
+
+
+def _local(text: str) -> str:
+    return Path(text).name if Path(text).is_absolute() else text
 
 
 def _short(value: Json) -> str:

@@ -1,5 +1,6 @@
-"""Writes a study's reports: Markdown with its figures beside it, and one HTML page."""
+"""Writes a study's reports: Markdown, LaTeX, CSV, JSON and one HTML page, all from the same content."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,24 +8,53 @@ from pathlib import Path
 
 from ablate.plan.model import Plan
 from ablate.report.content import ReportContent, gather_content
+from ablate.report.exports import contrasts_csv, report_json, results_csv, summary_json
+from ablate.report.latex import TABLE_FILE, render_document, render_table
 from ablate.report.markdown import render_markdown, render_result_table
 from ablate.store import Store
 from ablate.store.files import replacing
+from ablate.trial import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportFiles:
-    """What was written, and the result table in Markdown for whoever shows it elsewhere."""
+    """What was written, and the result table in Markdown for whoever shows it elsewhere.
+
+    Args:
+        markdown: `report.md`.
+        html: `report.html`, one page that needs no other file.
+        latex: `report.tex`, a document around `table.tex`.
+        latex_table: `table.tex`, to be read into a paper.
+        results: `results.csv`, a row per arm, metric and seed.
+        contrasts: `contrasts.csv`, a row per contrast and metric.
+        data: `report.json`, everything as numbers.
+        summary: `summary.json`, what a list of studies shows.
+        figures: SVG files that the Markdown links.
+        result_table: The main tables in Markdown.
+        content: What all of them say.
+    """
 
     markdown: Path
     html: Path
+    latex: Path
+    latex_table: Path
+    results: Path
+    contrasts: Path
+    data: Path
+    summary: Path
     figures: tuple[Path, ...]
     result_table: str
     content: ReportContent
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that belongs beside the study's runs in MLflow; the summary is the store's own."""
+        tables = (self.latex, self.latex_table, self.results, self.contrasts, self.data)
+        return (self.markdown, self.html, *tables, *self.figures)
+
 
 def write_report(plan: Plan, store: Store) -> ReportFiles:
-    """Write `report.md`, `report.html` and `figures/` into the study's folder of the store.
+    """Write every format into the study's folder of the store; those that `ReportFiles` lists.
 
     Raises:
         StudyError: The study names a published table, row or column that does not exist.
@@ -36,11 +66,15 @@ def write_report(plan: Plan, store: Store) -> ReportFiles:
     drawings = _drawings(content)
     folder = store.root / "studies" / plan.study.name
     markdown, figures = _write_markdown(content, drawings, folder / "report.md", figures=folder / "figures")
-    html = folder / "report.html"
-    _write(html, render_html(content, drawings))
     return ReportFiles(
         markdown=markdown,
-        html=html,
+        html=_write(folder / "report.html", render_html(content, drawings)),
+        latex=_write(folder / "report.tex", render_document(content)),
+        latex_table=_write(folder / TABLE_FILE, render_table(content)),
+        results=_write(folder / "results.csv", results_csv(content)),
+        contrasts=_write(folder / "contrasts.csv", contrasts_csv(content)),
+        data=_write(folder / "report.json", _json(report_json(content, plan))),
+        summary=_write(folder / "summary.json", _json(summary_json(content))),
         figures=figures,
         result_table=render_result_table(content),
         content=content,
@@ -63,8 +97,8 @@ def write_markdown(plan: Plan, store: Store, path: Path) -> tuple[Path, ...]:
 
 
 def _drawings(content: ReportContent) -> dict[str, str]:
-    """Draw every curve that has points, by its title; matplotlib stays unloaded where there is none."""
-    drawn = [data for data in content.curves if data.has_points]
+    """Draw every figure, by its title; matplotlib stays unloaded where there is none."""
+    drawn = content.drawn
     if not drawn:
         return {}
     from ablate.report.figures import draw
@@ -75,17 +109,24 @@ def _drawings(content: ReportContent) -> dict[str, str]:
 def _write_markdown(
     content: ReportContent, drawings: Mapping[str, str], path: Path, *, figures: Path
 ) -> tuple[Path, tuple[Path, ...]]:
-    files = {title: figures / f"{_slug(title)}.svg" for title in drawings}
-    for title, file in files.items():
-        _write(file, drawings[title])
+    files: dict[str, Path] = {}
+    for title, drawing in drawings.items():
+        file = figures / f"{_slug(title)}.svg"
+        if file in files.values():
+            file = figures / f"{_slug(title)}_{len(files)}.svg"
+        files[title] = _write(file, drawing)
     links = {title: file.relative_to(path.parent).as_posix() for title, file in files.items()}
-    _write(path, render_markdown(content, links))
-    return path, tuple(files.values())
+    return _write(path, render_markdown(content, links)), tuple(files.values())
 
 
-def _write(path: Path, text: str) -> None:
+def _json(content: Mapping[str, Json]) -> str:
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False, default=str) + "\n"
+
+
+def _write(path: Path, text: str) -> Path:
     with replacing(path) as file:
         file.write(text.encode())
+    return path
 
 
 def _slug(title: str) -> str:

@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
+from typing import Literal
 
-from ablate.analysis.contrasts import estimate
+from ablate.analysis.intervals import estimate
 from ablate.plan.model import Plan
 from ablate.store import Store
 from ablate.study.model import Curve
+
+Kind = Literal["training", "sweep", "cells"]
+"""What a figure is of: reports over steps, a metric over a sweep's levels, or means of a factorial's cells."""
+
+_MAX_LINES = 40
+_MAX_POINTS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +22,7 @@ class Line:
     """One drawn line. `low` and `high` bound the t interval and equal the mean where a step has one seed only."""
 
     label: str
-    steps: tuple[int, ...]
+    steps: tuple[float, ...]
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
@@ -24,18 +31,34 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """Lines on one pair of axes."""
+    """Lines on one pair of axes.
+
+    Args:
+        title: What stands above it.
+        lines: What is drawn.
+        x: What its x axis is called where that is not the curve's own `x`.
+        ticks: Names of the places 0, 1, 2, ... of an x axis that has no numbers.
+        log_x: Whether the x axis is logarithmic.
+    """
 
     title: str
     lines: tuple[Line, ...]
+    x: str = ""
+    ticks: tuple[str, ...] = ()
+    log_x: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveData:
-    """A curve of the study file with its numbers; panels share the y axis."""
+    """A curve of the study file, or one that its design asks for, with its numbers; panels share the y axis.
+
+    `left_out` are arms that would have been lines too many.
+    """
 
     curve: Curve
     panels: tuple[Panel, ...]
+    kind: Kind = "training"
+    left_out: tuple[str, ...] = ()
 
     @property
     def has_points(self) -> bool:
@@ -46,7 +69,12 @@ class CurveData:
     def caption(self) -> str:
         """What is drawn, in a sentence."""
         banded = any(line.num_seeds > 1 for panel in self.panels for line in panel.lines)
-        return f"{self.curve.title}. {'Mean over seeds with its 95 % band.' if banded else 'One seed, no band.'}"
+        mean = "Mean over seeds with its 95 % interval." if banded else "One seed, no interval."
+        if self.kind == "cells":
+            mean = f"{mean} Each point is over all arms of those two levels; lines that are not parallel interact."
+        if self.left_out:
+            mean += f" {len(self.left_out)} more arms are not drawn: name some in the curve's `arms` to see them."
+        return f"{self.curve.title}. {mean}"
 
 
 def gather_curves(plan: Plan, store: Store) -> tuple[CurveData, ...]:
@@ -57,7 +85,7 @@ def gather_curves(plan: Plan, store: Store) -> tuple[CurveData, ...]:
     if not plan.study.curves:
         return ()
     points = _points(plan, store)
-    return tuple(CurveData(curve=curve, panels=_panels(plan, curve, points)) for curve in plan.study.curves)
+    return tuple(_curve(plan, curve, points) for curve in plan.study.curves)
 
 
 _Points = Mapping[str, Mapping[str, Mapping[int, list[float]]]]
@@ -80,26 +108,33 @@ def _points(plan: Plan, store: Store) -> _Points:
     return found
 
 
-def _panels(plan: Plan, curve: Curve, points: _Points) -> tuple[Panel, ...]:
+def _curve(plan: Plan, curve: Curve, points: _Points) -> CurveData:
     arms = [arm.name for arm in plan.study.arms if not curve.arms or arm.name in curve.arms]
     if len(arms) == 1:
         own = points.get(arms[0], {})
-        return (Panel(title="", lines=tuple(_line(metric, own[metric]) for metric in curve.metrics if metric in own)),)
-    return tuple(
+        lines = tuple(_line(metric, own[metric]) for metric in curve.metrics if metric in own)
+        return CurveData(curve=curve, panels=(Panel(title="", lines=lines),))
+    drawn = [arm for arm in arms if arm in points]
+    panels = tuple(
         Panel(
             title=metric if len(curve.metrics) > 1 else "",
-            lines=tuple(_line(arm, points[arm][metric]) for arm in arms if metric in points.get(arm, {})),
+            lines=tuple(_line(arm, points[arm][metric]) for arm in drawn[:_MAX_LINES] if metric in points[arm]),
         )
         for metric in curve.metrics
     )
+    return CurveData(curve=curve, panels=panels, left_out=tuple(drawn[_MAX_LINES:]))
 
 
 def _line(label: str, values: Mapping[int, list[float]]) -> Line:
-    steps = tuple(sorted(values))
+    """Estimate each step; of many steps, evenly spaced ones and the last are drawn."""
+    steps = sorted(values)
+    if len(steps) > _MAX_POINTS:
+        steps = [*steps[:: -(-len(steps) // _MAX_POINTS)], steps[-1]]
+        steps = list(dict.fromkeys(steps))
     found = [estimate(values[step]) for step in steps]
     return Line(
         label=label,
-        steps=steps,
+        steps=tuple(steps),
         mean=tuple(one.mean for one in found),
         low=tuple(one.mean if one.low is None else one.low for one in found),
         high=tuple(one.mean if one.high is None else one.high for one in found),

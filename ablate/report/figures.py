@@ -23,6 +23,8 @@ _INK, _GRID = "#1b1c1f", "#c9cbd1"
 _DASHES = ("-", "--", "-.", ":")
 _MAX_COLUMNS = 2
 _ALPHA_BAND = 0.16
+_MAX_TICKS = 12
+"""Places of a logarithmic axis that are named one by one."""
 _CHARACTER_IN = 0.065
 """Width of a letter of the legend, for as many columns as fit."""
 
@@ -99,31 +101,41 @@ def _style(salt: str) -> Any:
 
 
 def _panel(axes: Axes, data: CurveData, panel: Panel, *, is_first: bool) -> None:
-    labels = _labels(data)
+    labels = line_labels(data)
     for line in panel.lines:
-        _line(axes, line, labels.index(line.label))
+        _line(axes, line, labels.index(line.label), is_banded=not panel.ticks)
     if panel.title:
         axes.set_title(panel.title, loc="left")
-    axes.set_xlabel(data.curve.x)
+    axes.set_xlabel(panel.x or data.curve.x)
+    if panel.ticks:
+        axes.set_xticks(range(len(panel.ticks)), panel.ticks)
+    if panel.log_x:
+        axes.set_xscale("log")
+        places = sorted({step for line in panel.lines for step in line.steps})
+        if len(places) <= _MAX_TICKS:
+            axes.set_xticks(places, [f"{place:g}" for place in places])
+            axes.minorticks_off()
     if is_first:
         axes.set_ylabel("" if data.curve.unit == "1" else data.curve.unit)
     if data.curve.log:
         axes.set_yscale("log")
-    axes.margins(x=0.02)
+    axes.margins(x=0.12 if panel.ticks else 0.02)
 
 
-def _line(axes: Axes, line: Line, index: int) -> None:
+def _line(axes: Axes, line: Line, index: int, *, is_banded: bool) -> None:
     colour = PALETTE[index % len(PALETTE)]
     dashes = _DASHES[index // len(PALETTE) % len(_DASHES)]
     marker = "o" if len(line.steps) <= 20 else None
     axes.plot(line.steps, line.mean, dashes, color=colour, label=line.label, linewidth=1.6, marker=marker, markersize=3)
-    if line.num_seeds > 1:
+    if line.num_seeds > 1 and is_banded:
         axes.fill_between(line.steps, line.low, line.high, color=colour, alpha=_ALPHA_BAND, linewidth=0)
+    elif line.num_seeds > 1:
+        axes.vlines(line.steps, line.low, line.high, color=colour, alpha=0.5, linewidth=1.2)
 
 
 def _legend(figure: Figure, data: CurveData, width_in: float) -> float:
     """Put one legend below all panels and give its height in inches; a single line is named by the title alone."""
-    labels = _labels(data)
+    labels = line_labels(data)
     if len(labels) < 2:
         return 0.0
     handles = {
@@ -137,6 +149,6 @@ def _legend(figure: Figure, data: CurveData, width_in: float) -> float:
     return 0.1 + 0.19 * -(-len(labels) // columns)
 
 
-def _labels(data: CurveData) -> list[str]:
+def line_labels(data: CurveData) -> list[str]:
     """Names of all lines, each once, in the study's order."""
     return list(dict.fromkeys(line.label for panel in data.panels for line in panel.lines))

@@ -1,10 +1,12 @@
-"""The forest plot's geometry: where each interval lies on the axis of its metric, in percent of the width."""
+"""The geometry of a forest plot: where each interval lies on the axis of its metric, in percent of the width."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ablate.report.factors import EffectRow
 from ablate.report.numbers import fixed
-from ablate.report.tables import ContrastRow, MetricTable
+from ablate.report.tables import ContrastRow, MetricTable, shown
 
 _MARGIN = 0.06
 _NUM_TICKS = 5
@@ -37,9 +39,22 @@ class Forest:
     marks: tuple[Mark, ...]
 
 
+Span = tuple[float | None, float | None, float | None, float | None]
+"""Mean, low, high and the paper's difference."""
+
+
 def build_forest(metric: MetricTable) -> Forest:
     """Place all contrasts of a metric on one axis: intervals, the paper's differences and zero."""
-    spans = [_values(row) for row in metric.contrasts]
+    return place_spans([_contrast_span(row) for row in metric.contrasts])
+
+
+def build_effects(rows: Sequence[EffectRow]) -> Forest:
+    """Place effects or shares on one axis."""
+    return place_spans([(row.source.mean, row.source.low, row.source.high, None) for row in rows])
+
+
+def place_spans(spans: Sequence[Span]) -> Forest:
+    """Place intervals and zero on one axis, with a margin at both ends."""
     values = [0.0, *(value for span in spans for value in span if value is not None)]
     low, high = min(values), max(values)
     margin = _MARGIN * (high - low) or 1.0
@@ -61,9 +76,8 @@ def build_forest(metric: MetricTable) -> Forest:
     )
 
 
-def _values(row: ContrastRow) -> tuple[float | None, float | None, float | None, float | None]:
-    """Give mean, low, high and the paper's difference."""
-    found = row.source.estimate
+def _contrast_span(row: ContrastRow) -> Span:
+    found = shown(row.source)
     paper = row.beside.delta if row.beside else None
     return (found.mean, found.low, found.high, paper) if found else (None, None, None, paper)
 

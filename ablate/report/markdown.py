@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from ablate.report.content import ReportContent
-from ablate.report.numbers import duration
+from ablate.report.factors import FactorTable
+from ablate.report.numbers import duration, seed_text
 from ablate.report.sentences import missing_sentences, reading_sentences, state_sentence, summary_sentences, what_ran
-from ablate.report.tables import ArmCell, Group, metric_head
+from ablate.report.tables import ArmCell, Group, called, metric_head
 
 
 def render_markdown(content: ReportContent, figures: Mapping[str, str]) -> str:
@@ -23,8 +24,11 @@ def render_markdown(content: ReportContent, figures: Mapping[str, str]) -> str:
         _summary(content),
         f"## Notes\n\n{study.notes.strip()}" if study.notes.strip() else "",
         *(_group(content, group) for group in content.groups),
-        _reading(content),
+        _paper(content),
+        *(_factors(content, found) for found in content.factors),
         _figures(content, figures),
+        _pictures(content),
+        _reading(content),
         _missing(content),
         _cost(content),
         _what_ran(content),
@@ -78,24 +82,81 @@ def _main_table(content: ReportContent, group: Group) -> str:
         for metric, cell in zip(group.metrics, row.cells, strict=True):
             cells += [_cell(cell), *([cell.paper] if metric.has_paper else [])]
         rows.append(cells)
-    caption = f"*{group.title.capitalize()}: mean [95 % interval] sd. {content.setting}; {content.replication}.*"
+    caption = f"*{group.title.capitalize()}: mean [95 % interval] sd. {content.caption}*"
     return f"{table(head, rows)}\n\n{caption}"
 
 
 def _contrast_table(content: ReportContent, group: Group) -> str:
-    head = ["metric", "arm", "difference", "95 % interval", "p (Holm)", "verdict"]
-    head += ["paper", "agreement", "ours / paper"] if group.has_paper else []
+    reference = content.reference
+    head = ["metric", "arm", *([] if reference else ["against"]), "difference", "95 % interval", "p (Holm)", "verdict"]
     rows = []
     for metric in group.metrics:
         for index, row in enumerate(metric.contrasts):
             verdict = row.verdict if row.verdict == "undecided" else f"**{row.verdict}**"
             verdict += f" ({row.source.note})" if row.source.note else ""
-            cells = [metric_head(metric) if index == 0 else "", row.arm, row.difference, row.interval]
-            cells += [row.p_holm, verdict, *([row.paper, row.agreement, row.ratio] if group.has_paper else [])]
-            rows.append(cells)
-    reference = content.study.reference
-    caption = f"*{group.title.capitalize()}: arm minus {reference}, paired by seed. {content.setting}; "
-    return f"{table(head, rows, num_text=2)}\n\n{caption}{content.replication}.*"
+            cells = [metric_head(metric) if index == 0 else "", row.arm, *([] if reference else [row.reference])]
+            rows.append([*cells, row.difference, row.interval, row.p_holm, verdict])
+    versus = called(reference) if reference else "the arm it is against"
+    caption = f"*{group.title.capitalize()}: arm minus {versus}, paired by seed. "
+    return f"{table(head, rows, num_text=2 if reference else 3)}\n\n{caption}{content.caption}*"
+
+
+def _paper(content: ReportContent) -> str:
+    """Lay out the published numbers beside ours, and the rows of the paper's table that have no arm."""
+    paper = content.paper
+    if paper is None:
+        return ""
+    head = ["metric", "arm", "paper", "ours", "paper's difference", "our difference", "verdict", "agreement"]
+    rows = [
+        [
+            metric_head(found.metric, name=found.metric.name) if index == 0 else "",
+            row.arm,
+            *(row.value, row.ours, row.paper_difference, row.difference, row.verdict, row.agreement, row.ratio),
+        ]
+        for found in paper.metrics
+        for index, row in enumerate(found.rows)
+    ]
+    ours = f"{content.setting}; {content.replication}"
+    parts = [
+        "## Paper beside ours",
+        table([*head, "ours / paper"], rows, num_text=2),
+        f"*{paper.table.paper}: {paper.table.title}, data {paper.table.dataset}. Ours: {ours}.*",
+    ]
+    if paper.others:
+        head = ["row of the paper without an arm", "", *(found.column for found in paper.metrics)]
+        parts += ["Never run:", table(head, [[row.row, row.reason, *row.values] for row in paper.others], num_text=2)]
+    return "\n\n".join(parts)
+
+
+def _factors(content: ReportContent, found: FactorTable) -> str:
+    """Lay out effects, analysis of variance and Shapley shares of one metric."""
+    metric = found.metric
+    parts = [f"## Factors: {metric.name}"]
+    if found.effects:
+        effects = [[row.label, row.size, row.interval, row.p_holm] for row in found.effects]
+        parts += [
+            table(["effect", metric_head(metric), "95 % interval", "p (Holm)"], effects),
+            f"*Effects on {metric.name}. {content.caption}*",
+        ]
+    if found.anova:
+        lines = [[row.term, row.df, row.sum_sq, row.f, row.p] for row in found.anova]
+        parts += [
+            table(["term", "df", "sum of squares", "F", "p"], lines),
+            f"*Analysis of variance of {metric.name}, seeds as blocks, type III. {content.caption}*",
+        ]
+    if found.shares:
+        shares = [[row.label, row.size, row.interval] for row in found.shares]
+        shares.append(["all on against all off", found.total, ""])
+        parts += [
+            table(["component", metric_head(metric), "95 % interval"], shares),
+            f"*Shapley shares of {metric.name}. {content.caption}*",
+        ]
+    return "\n\n".join([*parts, *found.notes])
+
+
+def _pictures(content: ReportContent) -> str:
+    lines = [f"- {row.name}: {len(row.pictures)} arms, at {seed_text(row.seed)}" for row in content.pictures]
+    return "\n\n".join(["## Pictures", "They are on the HTML page.", "\n".join(lines)]) if lines else ""
 
 
 def _reading(content: ReportContent) -> str:
@@ -103,13 +164,13 @@ def _reading(content: ReportContent) -> str:
 
 
 def _figures(content: ReportContent, figures: Mapping[str, str]) -> str:
-    drawn = [data for data in content.curves if data.curve.title in figures]
+    drawn = [data for data in content.drawn if data.curve.title in figures]
     if not drawn:
         return ""
     parts = ["## Curves"]
     for data in drawn:
         title = data.curve.title
-        parts.append(f"![{title}]({figures[title]})\n\n*{data.caption} {content.setting}; {content.replication}.*")
+        parts.append(f"![{title}]({figures[title]})\n\n*{data.caption} {content.caption}*")
     return "\n\n".join(parts)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from statistics import median
 
-from ablate.analysis.contrasts import Estimate
+from ablate.analysis.intervals import Estimate
 
 
 def decimals_for(estimates: Iterable[Estimate]) -> int:
@@ -66,6 +66,11 @@ def seeds_text(seeds: Iterable[int | None]) -> str:
     if len(found) > 2 and found == list(range(found[0], found[-1] + 1)):
         return f"{found[0]} to {found[-1]}"
     return ", ".join(str(seed) for seed in found)
+
+
+def seed_text(seed: int | None) -> str:
+    """Write one seed as `seed 3`."""
+    return "no seed" if seed is None else f"seed {seed}"
 
 
 def _exponent(value: float) -> int:

@@ -4,23 +4,30 @@ Metrics are grouped by what stands before the slash of their names (`multiview/m
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablate.analysis.contrasts import Analysis, Contrast
+from ablate.analysis.intervals import Estimate
 from ablate.analysis.published import Comparison
 from ablate.report.numbers import decimals_for, fixed, interval, p_value, printed_decimals, seeds_text
-from ablate.study.model import Metric
+from ablate.study.model import Metric, Study
 
 CONTRADICTED = "(!)"
 """Marks a published difference that the paper's own printed numbers give another sign than its claim."""
 
+_LONG_NAME = 34
+
+NO_DIFFERENCE = "(no difference)"
+"""Marks a published difference that the paper itself counts as none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmCell:
-    """One arm on one metric: our mean, its interval and sd, and the paper's value; empty text where there is none."""
+    """One arm on one metric: our mean, its interval, half of it, sd, the paper's value; empty where there is none."""
 
     mean: str
     interval: str
+    half: str
     sd: str
     paper: str
 
@@ -37,9 +44,10 @@ class ArmRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContrastRow:
-    """One arm minus the reference on one metric, as text. `source` and `beside` keep the numbers for the figure."""
+    """One arm minus its reference on one metric, as text. `source` and `beside` keep the numbers for the figure."""
 
     arm: str
+    reference: str
     difference: str
     interval: str
     p_holm: str
@@ -54,14 +62,23 @@ class ContrastRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricTable:
-    """One metric of a group: how it is headed, and its contrasts."""
+    """One metric of a group: how it is headed, and its contrasts.
+
+    `reference` is what all of them are compared to, `None` where each row has its own.
+    """
 
     name: str
     short: str
     unit: str
     better: str
     has_paper: bool
+    reference: str | None
     contrasts: tuple[ContrastRow, ...]
+
+    @property
+    def versus(self) -> str:
+        """What the differences are to, in words."""
+        return called(self.reference) if self.reference else "the arm's own reference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,36 +118,60 @@ def headline_metrics(groups: Sequence[Group], limit: int = 2) -> tuple[MetricTab
     return tuple([*firsts, *rest][:limit])
 
 
+def shared_reference(study: Study) -> str | None:
+    """Give the arm that every compared arm is compared to, or nothing where they differ."""
+    found = references(study)
+    return found.pop() if len(found) == 1 else None
+
+
+def called(reference: str) -> str:
+    """Name a reference in running text: one of a long name, as designs make them, is `the reference`."""
+    return reference if len(reference) <= _LONG_NAME else "the reference"
+
+
+def references(study: Study) -> set[str]:
+    """Give the arms that others are compared to."""
+    pairs = {(arm.name, arm.against or study.reference) for arm in study.arms}
+    return {reference for arm, reference in pairs if arm != reference} or {study.reference}
+
+
 def seed_counts(analysis: Analysis) -> str:
     """Give the number of seeds behind the table: `n = 3`, or a range where arms differ."""
     counts = [found.n for arms in analysis.estimates.values() for found in arms.values()]
-    if not counts:
-        return "n = 0"
-    return f"n = {_span(counts)}"
+    return f"n = {_span(counts)}" if counts else "n = 0"
 
 
-def metric_head(metric: MetricTable) -> str:
-    """Write `mpjpe [mm]`."""
-    return f"{metric.short} [{metric.unit}]" if metric.unit else metric.short
+def shown(contrast: Contrast) -> Estimate | None:
+    """Give the mean of a contrast with the interval that its verdict goes with, which need not be Student's."""
+    found = contrast.estimate
+    if found is None or contrast.interval is None:
+        return found if found is None else replace(found, low=None, high=None)
+    return replace(found, low=contrast.interval.low, high=contrast.interval.high)
+
+
+def metric_head(metric: MetricTable, *, name: str = "") -> str:
+    """Write `mpjpe [mm]`, or another name with the unit."""
+    return f"{name or metric.short} [{metric.unit}]" if metric.unit else name or metric.short
 
 
 def _metric_table(analysis: Analysis, comparisons: Mapping[tuple[str, str], Comparison], metric: Metric) -> MetricTable:
     contrasts = analysis.contrasts[metric.name]
-    decimals = decimals_for([contrast.estimate for contrast in contrasts if contrast.estimate])
+    decimals = decimals_for([found for contrast in contrasts if (found := shown(contrast))])
     beside = {contrast.arm: comparisons.get((metric.name, contrast.arm)) for contrast in contrasts}
-    printed = _printed_decimals(comparisons, metric.name)
+    printed = _printed_decimals(comparisons, metric)
     return MetricTable(
         name=metric.name,
         short=metric.name.rpartition("/")[2],
         unit="" if metric.unit == "1" else metric.unit,
         better=metric.better,
         has_paper=any((metric.name, arm.name) in comparisons for arm in analysis.results.study.arms),
+        reference=shared_reference(analysis.results.study),
         contrasts=tuple(_contrast_row(contrast, beside[contrast.arm], decimals, printed) for contrast in contrasts),
     )
 
 
 def _contrast_row(contrast: Contrast, beside: Comparison | None, decimals: int, printed: int) -> ContrastRow:
-    found = contrast.estimate
+    found = shown(contrast)
     remarks = [contrast.note] if contrast.note else []
     if contrast.unpaired:
         remarks.append(f"seeds without a partner: {seeds_text(contrast.unpaired)}")
@@ -138,13 +179,14 @@ def _contrast_row(contrast: Contrast, beside: Comparison | None, decimals: int, 
         remarks.append(f"{CONTRADICTED} the paper's numbers contradict its claim")
     return ContrastRow(
         arm=contrast.arm,
+        reference=contrast.reference,
         difference=fixed(found.mean, decimals, sign=True) if found else "",
         interval=interval(found, decimals, sign=True) if found else "",
         p_holm=p_value(contrast.p_holm),
         verdict=str(contrast.verdict),
         paper=_paper_delta(beside, printed),
-        agreement=_agreement(beside),
-        ratio=_ratio(beside),
+        agreement=beside.agreement if beside else "",
+        ratio="" if beside is None or beside.ratio is None else fixed(beside.ratio, 2),
         remark="; ".join(remarks),
         source=contrast,
         beside=beside,
@@ -154,35 +196,28 @@ def _contrast_row(contrast: Contrast, beside: Comparison | None, decimals: int, 
 def _paper_delta(beside: Comparison | None, printed: int) -> str:
     if beside is None or beside.delta is None:
         return ""
-    text = fixed(beside.delta, printed, sign=True)
-    return f"{text} {CONTRADICTED}" if beside.contradicted else text
-
-
-def _agreement(beside: Comparison | None) -> str:
-    """Compare signs; what our interval does not decide is said to be open."""
-    if beside is None or beside.same_sign is None:
-        return ""
-    word = "same sign" if beside.same_sign else "opposite sign"
-    return word if beside.decided else f"{word} (open)"
-
-
-def _ratio(beside: Comparison | None) -> str:
-    return "" if beside is None or beside.ratio is None else fixed(beside.ratio, 2)
+    marks = [NO_DIFFERENCE] if beside.claim == "0" else []
+    marks += [CONTRADICTED] if beside.contradicted else []
+    return " ".join([fixed(beside.delta, printed, sign=True), *marks])
 
 
 def _arm_rows(
     analysis: Analysis, comparisons: Mapping[tuple[str, str], Comparison], metrics: Sequence[Metric]
 ) -> tuple[ArmRow, ...]:
     study = analysis.results.study
-    decimals = {metric.name: decimals_for(analysis.estimates[metric.name].values()) for metric in metrics}
+    compared_to = references(study)
+    styles = {
+        metric.name: (decimals_for(analysis.estimates[metric.name].values()), _printed_decimals(comparisons, metric))
+        for metric in metrics
+    }
     rows = []
     for arm in study.arms:
         counts = [found.n for metric in metrics if (found := analysis.estimates[metric.name].get(arm.name))]
-        cells = [_arm_cell(analysis, comparisons, (metric.name, arm.name), decimals[metric.name]) for metric in metrics]
+        cells = [_arm_cell(analysis, comparisons, (metric.name, arm.name), styles[metric.name]) for metric in metrics]
         rows.append(
             ArmRow(
                 arm=arm.name,
-                is_reference=arm.name == study.reference,
+                is_reference=arm.name in compared_to,
                 n=_span(counts) if counts else "0",
                 cells=tuple(cells),
             )
@@ -191,26 +226,32 @@ def _arm_rows(
 
 
 def _arm_cell(
-    analysis: Analysis, comparisons: Mapping[tuple[str, str], Comparison], place: tuple[str, str], decimals: int
+    analysis: Analysis,
+    comparisons: Mapping[tuple[str, str], Comparison],
+    place: tuple[str, str],
+    style: tuple[int, int],
 ) -> ArmCell:
-    """Write the cell at `place`, a metric and an arm."""
+    """Write the cell at `place`, a metric and an arm; `style` holds the decimals of ours and of the paper's."""
     metric, arm = place
+    decimals, printed = style
     found = analysis.estimates[metric].get(arm)
     beside = comparisons.get(place)
-    printed = _printed_decimals(comparisons, metric)
     paper = "" if beside is None or beside.value is None else fixed(beside.value, printed)
     if found is None:
-        return ArmCell(mean="missing", interval="", sd="", paper=paper)
+        return ArmCell(mean="missing", interval="", half="", sd="", paper=paper)
     return ArmCell(
         mean=fixed(found.mean, decimals),
         interval=interval(found, decimals),
+        half="" if found.low is None else fixed(found.mean - found.low, decimals),
         sd="" if found.sd is None else fixed(found.sd, decimals),
         paper=paper,
     )
 
 
-def _printed_decimals(comparisons: Mapping[tuple[str, str], Comparison], metric: str) -> int:
-    values = [beside.value for (name, _), beside in comparisons.items() if name == metric]
+def _printed_decimals(comparisons: Mapping[tuple[str, str], Comparison], metric: Metric) -> int:
+    if metric.paper is None:
+        return 0
+    values = [beside.value for (name, _), beside in comparisons.items() if name == metric.name]
     return printed_decimals(value for value in values if value is not None)
 
 

@@ -5,12 +5,27 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
-from ablate.analysis.contrasts import Analysis, Estimate, Verdict
+from ablate.analysis.contrasts import Analysis, Verdict
+from ablate.analysis.intervals import Estimate
 from ablate.analysis.published import Comparison
 from ablate.report.numbers import decimals_for, fixed
-from ablate.report.tables import ArmRow, Group, MetricTable, build_groups, headline_metrics, seed_counts
+from ablate.report.tables import (
+    ArmRow,
+    ContrastRow,
+    Group,
+    MetricTable,
+    build_groups,
+    headline_metrics,
+    seed_counts,
+    shared_reference,
+)
 
-_COLOURS = {str(Verdict.BETTER): "green", str(Verdict.WORSE): "red", str(Verdict.UNDECIDED): "dim"}
+_COLOURS = {
+    str(Verdict.BETTER): "green",
+    str(Verdict.WORSE): "red",
+    str(Verdict.EQUIVALENT): "cyan",
+    str(Verdict.UNDECIDED): "dim",
+}
 _ARM_WIDTH = 34
 
 
@@ -32,8 +47,9 @@ def summary_table(analysis: Analysis, comparisons: Mapping[tuple[str, str], Comp
         table.add_column(Text(f"{metric.name}{unit}"), justify="right", overflow="fold")
         if metric.contrasts:
             table.add_column(Text("difference"), justify="right", overflow="fold")
+    found = [({row.arm: row for row in metric.contrasts}, metric) for metric in metrics]
     for row in groups[0].rows if groups else ():
-        table.add_row(_arm(row), *(cell for metric in metrics for cell in _cells(analysis, metric, row.arm)))
+        table.add_row(_arm(row), *(cell for rows, metric in found for cell in _cells(analysis, metric, rows, row.arm)))
     return table
 
 
@@ -41,16 +57,17 @@ def _arm(row: ArmRow) -> Text:
     return Text(row.arm, style="bold" if row.is_reference else "")
 
 
-def _cells(analysis: Analysis, metric: MetricTable, arm: str) -> list[Text]:
+def _cells(analysis: Analysis, metric: MetricTable, rows: Mapping[str, ContrastRow], arm: str) -> list[Text]:
     estimates = analysis.estimates[metric.name]
     found = estimates.get(arm)
     cells = [Text(_mean(found, decimals_for(estimates.values()))) if found else Text("missing", style="yellow")]
     if not metric.contrasts:
         return cells
-    row = next((row for row in metric.contrasts if row.arm == arm), None)
+    row = rows.get(arm)
     if row is None:
         return [*cells, Text("reference", style="dim")]
-    paper = f"\npaper {row.paper}" if row.paper else ""
+    paper = "" if metric.reference else f"\nto {row.reference}"
+    paper += f"\npaper {row.paper}" if row.paper else ""
     said = Text(f"{row.difference} {row.verdict}" if row.difference else row.source.note, style=_COLOURS[row.verdict])
     return [*cells, said.append(paper, style="dim")]
 
@@ -64,5 +81,8 @@ def _mean(found: Estimate, decimals: int) -> str:
 def _caption(analysis: Analysis, groups: tuple[Group, ...]) -> str:
     caption = "mean +- half of the 95 % interval"
     if any(metric.contrasts for group in groups for metric in group.metrics):
-        caption += f"; difference to {analysis.results.study.reference}, paired by seed, verdict by its 95 % interval"
+        reference = shared_reference(analysis.results.study) or "each arm's own reference"
+        caption += f"; difference to {reference}, paired by seed, verdict by Holm-adjusted p"
+        if any(metric.equivalent_within is not None for metric in analysis.results.study.metrics):
+            caption += " and margin of equivalence"
     return caption

@@ -2,14 +2,20 @@
 
 from collections.abc import Callable, Sequence
 
+from ablate.analysis.replication import Replication, reached
+from ablate.analysis.results import read_outcomes
 from ablate.backends.backend import Backend
 from ablate.plan.file import save_plan
 from ablate.plan.model import Plan
 from ablate.plan.proposer import PlanProposer
+from ablate.plan.replication import ReplicationProposer
+from ablate.plan.subjects import subjects
 from ablate.records.recorder import Recorder
 from ablate.run.recorders import Recorders
 from ablate.run.summary import RunSummary, summarise
-from ablate.store import Store
+from ablate.search.proposer import Proposer
+from ablate.store import Store, TrialIndex
+from ablate.trial import Status
 
 
 def execute(
@@ -22,6 +28,8 @@ def execute(
 ) -> RunSummary:
     """Run what is left of a plan. Doing it again goes on where it was interrupted, and is free when all is done.
 
+    Where results decide how many seeds there are, what they never asked for is not counted.
+
     Args:
         plan: The trials.
         store: Takes their specifications first, then everything they give.
@@ -33,15 +41,25 @@ def execute(
         BackendError: The backend could not be started, or broke down.
         StoreError: The store cannot be read or written.
     """
-    specs = plan.specs
-    for spec in specs.values():
-        store.write_spec(spec)
+    cached = store.finished(plan.specs)
+    for trial_id, spec in plan.specs.items():
+        if trial_id not in cached:
+            store.write_spec(spec)
+    TrialIndex(store.root).note(subjects(plan), plan.code)
     save_plan(store.root, plan)
-    cached = store.finished(specs)
     listeners = Recorders(recorders)
     try:
-        if len(cached) < len(specs):
-            backend.run(PlanProposer(plan, cached), listeners, store=store.root, stopping=stopping)
+        if not cached.issuperset(reached(plan, store).specs):
+            backend.run(_proposer(plan, store, cached), listeners, store=store.root, stopping=stopping)
     finally:
         listeners.close()
-    return summarise(plan, store, cached)
+    return summarise(reached(plan, store), store, cached)
+
+
+def _proposer(plan: Plan, store: Store, cached: set[str]) -> Proposer:
+    """Choose who says what runs: the whole plan, or results as they come. What failed before is tried again."""
+    if plan.study.adaptive is None:
+        return PlanProposer(plan, cached)
+    ended = read_outcomes(plan, store).values()
+    finished = [outcome for outcome in ended if outcome.status is Status.FINISHED]
+    return ReplicationProposer(plan, cached, Replication(plan, finished))

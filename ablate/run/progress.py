@@ -11,9 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ablate.plan.causes import last_line
 from ablate.plan.model import Plan
 from ablate.run.estimate import Estimate, TimeLeft, duration
-from ablate.run.summary import find_unreachable, last_line
+from ablate.run.summary import find_unreachable
 from ablate.store import Store
 from ablate.trial import Outcome, Report, Status, TrialSpec
 

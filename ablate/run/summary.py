@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import ExitCode
+from ablate.plan.causes import last_line
 from ablate.plan.model import Plan
 from ablate.store import Store
 from ablate.trial import Status, TrialSpec
@@ -58,40 +59,42 @@ def summarise(plan: Plan, store: Store, cached: set[str]) -> RunSummary:
         store: Where its trials are.
         cached: Those that were finished before the run.
     """
-    specs = plan.specs
+    specs, labels = plan.specs, plan.labels
     finished = store.finished(specs)
-    failures = {trial_id: failure for trial_id in specs if (failure := find_failure(plan, store, trial_id))}
+    waiting = [trial_id for trial_id in specs if trial_id not in finished]
+    found = (find_failure(store, trial_id, labels[trial_id]) for trial_id in waiting)
+    failures = {failure.trial_id: failure for failure in found if failure}
     unreachable = find_unreachable(specs, set(failures))
     return RunSummary(
         num_finished=len(finished - cached),
         num_cached=len(finished & cached),
         num_failed=len(failures),
-        num_interrupted=len(set(specs) - finished - set(failures) - unreachable),
-        num_unreachable=len(unreachable),
+        num_interrupted=len(set(waiting) - set(failures) - unreachable),
+        num_unreachable=len(unreachable - finished),
         failures=tuple(failures.values()),
     )
 
 
-def find_failure(plan: Plan, store: Store, trial_id: str) -> Failure | None:
+def find_failure(store: Store, trial_id: str, label: str) -> Failure | None:
     """Give the failure of a trial whose last attempt failed, else `None`."""
     record = store.record(trial_id)
     if record is None or record.status is not Status.FAILED or record.run.attempt != store.last_attempt(trial_id):
         return None
-    label = next(trial.label for trial in plan.trials if trial.spec.id == trial_id)
     return Failure(trial_id=trial_id, label=label, reason=last_line(record.error), log=store.log_path(trial_id))
 
 
 def find_unreachable(specs: Mapping[str, TrialSpec], failed: set[str]) -> set[str]:
     """Give the trials that need, directly or through others, one that failed."""
-    lost = set(failed)
-    while True:
-        more = {trial_id for trial_id, spec in specs.items() if lost & set(spec.needs.values())} - lost
-        if not more:
-            return lost - failed
-        lost |= more
-
-
-def last_line(error: str | None) -> str:
-    """Give the last line of a traceback: the exception and its text."""
-    lines = (error or "").strip().splitlines()
-    return lines[-1].strip() if lines else "no reason was recorded"
+    if not failed:
+        return set()
+    dependants: dict[str, list[str]] = {}
+    for trial_id, spec in specs.items():
+        for need in spec.needs.values():
+            dependants.setdefault(need, []).append(trial_id)
+    lost, waiting = set(failed), list(failed)
+    while waiting:
+        for trial_id in dependants.get(waiting.pop(), []):
+            if trial_id not in lost:
+                lost.add(trial_id)
+                waiting.append(trial_id)
+    return lost - failed

@@ -75,6 +75,16 @@ class Checkpoints:
         entries = self._entries()
         return entries[0]["step"] if entries else None
 
+    def drop(self) -> None:
+        """Remove all checkpoints.
+
+        Raises:
+            OSError: They cannot be removed.
+        """
+        self._pointer.unlink(missing_ok=True)
+        for path in self._folder.glob("*.pt"):
+            path.unlink(missing_ok=True)
+
     def _entries(self) -> list[dict[str, Json]]:
         pointer = read_json(self._pointer)
         return list(pointer["checkpoints"]) if pointer else []

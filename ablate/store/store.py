@@ -11,7 +11,16 @@ from typing import Any
 
 from ablate.errors import StoreError
 from ablate.store.checkpoints import Checkpoint, Checkpoints
-from ablate.store.files import append_line, decode_metrics, encode_metrics, read_json, replacing, write_json
+from ablate.store.files import (
+    append_line,
+    decode_metrics,
+    encode_metrics,
+    flush,
+    json_text,
+    read_json,
+    replacing,
+    write_json,
+)
 from ablate.store.record import Record, RunFacts, read_record, record_content
 from ablate.trial import Outcome, Report, Resources, Status, TrialSpec
 
@@ -54,13 +63,21 @@ class Store:
     def write_spec(self, spec: TrialSpec) -> None:
         """Keep what decides a trial, and its resources; once it is there as it is, nothing is written.
 
+        The disk has it for sure when the first attempt is claimed. What a crash of the machine tore before that is
+        written anew.
+
         Raises:
             StoreError: The store cannot be written.
         """
-        path = self.folder(spec.id) / "spec.json"
+        path = self._spec(spec.id)
         content = {"id": spec.id, **spec.content(), "resources": asdict(spec.resources)}
-        if read_json(path) != content:
-            write_json(path, content)
+        try:
+            is_there = read_json(path) == content
+        except StoreError:
+            is_there = False
+        if not is_there:
+            with replacing(path, flushed=False) as file:
+                file.write(json_text(content))
 
     def read_spec(self, trial_id: str) -> TrialSpec:
         """Give back a trial by its id.
@@ -68,7 +85,7 @@ class Store:
         Raises:
             StoreError: It is not there, or its content does not hash to the id.
         """
-        path = self.folder(trial_id) / "spec.json"
+        path = self._spec(trial_id)
         content = read_json(path)
         if content is None:
             raise StoreError(f"{path}: no such trial in this store")
@@ -93,6 +110,7 @@ class Store:
         """
         folder = self._attempts(trial_id)
         facts = {"started": datetime.now(UTC).isoformat(), "host": socket.gethostname(), "pid": os.getpid()}
+        flush(self._spec(trial_id))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             while True:
@@ -156,6 +174,26 @@ class Store:
         records = {trial_id: self.record(trial_id) for trial_id in trial_ids}
         return {trial_id for trial_id, record in records.items() if record and record.status is Status.FINISHED}
 
+    def put_aside(self, trial_id: str) -> None:
+        """Make a trial run again from its beginning: its record stays as `replaced-<attempt>.json`, the rest goes.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        path = self._record(trial_id)
+        record = self.record(trial_id)
+        try:
+            self._checkpoints(trial_id).drop()
+            self._curves(trial_id).unlink(missing_ok=True)
+            if record is not None:
+                path.rename(self._replaced(trial_id, record.run.attempt))
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be put aside: {error.strerror or error}") from error
+
+    def was_put_aside(self, trial_id: str) -> bool:
+        """Tell whether the last attempt of a trial was finished and put aside."""
+        return self._replaced(trial_id, self.last_attempt(trial_id)).is_file()
+
     def append_report(self, report: Report) -> None:
         """Add a point to a trial's curves.
 
@@ -210,8 +248,14 @@ class Store:
     def _attempts(self, trial_id: str) -> Path:
         return self.folder(trial_id) / "attempts"
 
+    def _spec(self, trial_id: str) -> Path:
+        return self.folder(trial_id) / "spec.json"
+
     def _record(self, trial_id: str) -> Path:
         return self.folder(trial_id) / "record.json"
+
+    def _replaced(self, trial_id: str, attempt: int) -> Path:
+        return self.folder(trial_id) / f"replaced-{attempt}.json"
 
     def _curves(self, trial_id: str) -> Path:
         return self.folder(trial_id) / "curves.jsonl"

@@ -2,19 +2,21 @@
 
 Groups (`method: triangulation_ssl`) go through Hydra's `compose`, once per distinct set of choices. Values
 (`method.sigma_mm: 20`) are then set over the result: base entries first, the command line over them, the arm last.
-They may name keys that `conf/` does not spell; whether a task declares them is checked when it is bound.
+They may name keys that `conf/` does not spell; whether a task declares them is checked when it is bound. Arms that
+make the same choices start from one composition, over which plain values are set without OmegaConf: a design has
+thousands of arms.
 """
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from ablate.errors import Fault, StudyError
 from ablate.study.model import Study
+from ablate.study.plain import COMPUTED, MISSING, mentions, not_json, with_values
 from ablate.study.settings import (
     PLATFORM_KEYS,
     Setting,
@@ -32,6 +34,7 @@ from ablate.wording import quoted
 _PRIMARY = "config"
 _UNSCALED = "unscaled"
 """The scale's name where `conf/` has no scales."""
+
 
 Choices = tuple[str, ...]
 """Hydra overrides that choose groups' options, one per group."""
@@ -86,7 +89,7 @@ def compose_study(study: Study) -> Composition:
         composer = _Composer(study, conf)
         common = (*settings.base, *settings.command)
         platform = composer.configuration(common)
-        arms = {arm: composer.configuration(settings.of(arm)) for arm in settings.arms}
+        arms = {arm: composer.arm(common, own) for arm, own in settings.arms.items()}
     if any(setting.key == "replicates" for setting in settings.command) or study.num_replicates is None:
         num_replicates = composer.count("replicates", platform, common, least=1)
     else:
@@ -121,6 +124,14 @@ def find_conf(study: Study) -> Path:
     raise StudyError([Fault(message=message, path=shown_path(study.path))])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What arms share: plain values, all of them given where it is complete."""
+
+    values: Mapping[str, Json]
+    is_complete: bool
+
+
 class _Composer:
     """Composes inside Hydra's context; keeps what is wrong, so that all of it is told at once."""
 
@@ -129,6 +140,38 @@ class _Composer:
         self.conf = conf
         self.faults: list[Fault] = []
         self._composed: dict[Choices, Any] = {}
+        self._starts: dict[Choices, _Start | None] = {}
+
+    def arm(self, common: Sequence[Setting], own: Sequence[Setting]) -> dict[str, Json]:
+        """Give the resolved configuration of an arm: as `configuration` of all its settings, only faster."""
+        settings = (*common, *own)
+        choices = _choices(settings)
+        if choices not in self._starts:
+            self._starts[choices] = self._start(choices, common)
+        start = self._starts[choices]
+        found = None if start is None else with_values(start.values, [one for one in own if not one.is_choice])
+        if start is None or found is None or (not start.is_complete and mentions(found, MISSING)):
+            return self.configuration(settings)
+        return found
+
+    def _start(self, choices: Choices, common: Sequence[Setting]) -> "_Start | None":
+        """Give what arms with these choices share, nothing where its values depend on those of the arm."""
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        composed = self._chosen(choices)
+        if composed is None:
+            return None
+        try:
+            for setting in common:
+                if not setting.is_choice:
+                    OmegaConf.update(composed, setting.key, setting.value, merge=True, force_add=True)
+            start: Any = OmegaConf.to_container(composed, resolve=False)
+        except (OmegaConfBaseException, ValueError, TypeError):
+            return None
+        if any(not_json(start, "")) or mentions(start, COMPUTED):
+            return None
+        return _Start(values=start, is_complete=not mentions(start, MISSING))
 
     def configuration(self, settings: Sequence[Setting]) -> dict[str, Json]:
         """Give the resolved configuration, empty where it cannot be composed."""
@@ -153,7 +196,7 @@ class _Composer:
             key = getattr(error, "full_key", None) or ""
             self.faults.append(self._spot(settings, key).fault(_first_line(error)))
             return {}
-        for key, message in _not_json(resolved, ""):
+        for key, message in not_json(resolved, ""):
             self.faults.append(self._spot(settings, key).fault(message))
         return dict(resolved)
 
@@ -259,22 +302,6 @@ def _broken_files(conf: Path) -> list[Fault]:
         except StudyError as error:
             faults += error.faults
     return faults
-
-
-def _not_json(value: object, key: str) -> Iterator[tuple[str, str]]:
-    """Find what JSON cannot hold, by dotted key."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if not isinstance(name, str):
-                yield key, f"a key must be text, got {quoted(name)}"
-            yield from _not_json(inner, f"{key}.{name}".lstrip("."))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _not_json(inner, f"{key}.{index}")
-    elif isinstance(value, float) and not isfinite(value):
-        yield key, f"expected a finite number, got {value}"
-    elif value is not None and not isinstance(value, str | int | float | bool):
-        yield key, f"expected text or a number, got {quoted(value)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -4,17 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from ablate.errors import Fault, StudyError
-from ablate.study.model import Arm, Curve, Metric, Stage, Study
-from ablate.study.schema import MEANINGS, ResourcesEntry, StudyFile
+from ablate.study.arms import MOST_NAMES, Sets, inherited
+from ablate.study.design import Made, make_arms
+from ablate.study.model import Adaptive, Arm, Curve, Metric, Stage, Study
+from ablate.study.schema import MEANINGS, ReplicatesEntry, ResourcesEntry, StudyFile
 from ablate.study.yaml_file import YamlFile, read_yaml, shown_path
 from ablate.trial import Json, Resources
 from ablate.wording import Path as Place
-from ablate.wording import dotted, expected_one_of, quoted, worded
+from ablate.wording import dotted, expected_one_of, listed, quoted, worded
 
 OWN_PACKAGE = "core"
 """The package whose tasks a study may name without listing it under `plugins`."""
@@ -36,11 +38,15 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     file = read_yaml(path)
     faults = list(file.faults)
     entry = _validated(file, faults)
-    if entry is not None:
-        faults += _cross_faults(entry, file, path)
-    if faults or entry is None:
+    if entry is None:
         raise StudyError(_distinct(faults))
-    return _study(entry, file, path, tuple(overrides))
+    named = inherited(entry, file, faults)
+    made = make_arms(entry, named, file, faults) if entry.design is not None else None
+    faults += _cross_faults(entry, file, path)
+    faults += _arm_faults(entry, made, file)
+    if faults:
+        raise StudyError(_distinct(faults))
+    return _study(entry, named, made, file=file, path=path, overrides=tuple(overrides))
 
 
 def _validated(file: YamlFile, faults: list[Fault]) -> StudyFile | None:
@@ -53,7 +59,7 @@ def _validated(file: YamlFile, faults: list[Fault]) -> StudyFile | None:
         return StudyFile.model_validate(file.data)
     except ValidationError as error:
         sentences = worded(error.errors(), file.data, keys_at=_keys_at, meanings=MEANINGS)
-        faults += [_fault(file, dotted(place), message) for place, message in sentences.items()]
+        faults += [file.fault(dotted(place), message) for place, message in sentences.items()]
         return None
 
 
@@ -63,54 +69,85 @@ def _keys_at(place: Place) -> list[str]:
     for part in place:
         model = next(_models(annotation), None)
         if model is None:
-            inner = [option for option in get_args(annotation) if option is not type(None)]
+            inner = [option for option in get_args(_unwrapped(annotation)) if option is not type(None)]
             annotation = inner[-1] if inner else None
         else:
-            field = model.model_fields.get(str(part))
-            annotation = field.annotation if field else None
-    return [name for model in _models(annotation) for name in model.model_fields]
+            fields = {field.alias or name: field for name, field in model.model_fields.items()}
+            annotation = fields[str(part)].annotation if part in fields else None
+    return [field.alias or name for model in _models(annotation) for name, field in model.model_fields.items()]
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Give the model that an annotation is, also where it may be null instead."""
-    options = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    yield from (option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+    """Give the model that an annotation is, also where something else may stand instead."""
+    annotation = _unwrapped(annotation)
+    if get_origin(annotation) in {Union, UnionType}:
+        for option in get_args(annotation):
+            yield from _models(option)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
 
 
-def _fault(file: YamlFile, key: str, message: str) -> Fault:
-    return Fault(message=message, path=file.path, line=file.line_of(key), key=key)
+def _unwrapped(annotation: Any) -> Any:
+    return _unwrapped(get_args(annotation)[0]) if get_origin(annotation) is Annotated else annotation
 
 
 def _distinct(faults: list[Fault]) -> list[Fault]:
     """Keep the first fault of each key, in the order of the file."""
-    first: dict[tuple[int, str], Fault] = {}
+    first: dict[tuple[int, int, str], Fault] = {}
     for fault in faults:
-        first.setdefault((fault.line or 0, fault.key), fault)
+        first.setdefault((fault.line or 0, fault.column or 0, fault.key), fault)
     return [first[place] for place in sorted(first)]
 
 
 def _cross_faults(entry: StudyFile, file: YamlFile, path: Path) -> Iterator[Fault]:
     """Find what is wrong between entries that are each well-formed."""
-    yield from _reference_faults(entry, file)
     yield from _stage_faults(entry, file)
     yield from _paper_faults(entry, file, path)
     yield from _plugin_faults(entry, file)
-    yield from _curve_faults(entry, file)
+    yield from _replicate_faults(entry, file)
     seen: dict[str, int] = {}
     for index, metric in enumerate(entry.metrics):
         if metric.name in seen:
             message = f"metric '{metric.name}' is already listed as metrics.{seen[metric.name]}"
-            yield _fault(file, f"metrics.{index}.name", message)
+            yield file.fault(f"metrics.{index}.name", message)
         seen.setdefault(metric.name, index)
 
 
-def _reference_faults(entry: StudyFile, file: YamlFile) -> Iterator[Fault]:
-    arms = list(entry.arms)
-    if entry.reference is None and len(arms) > 1:
-        yield _fault(file, "reference", f"missing: it names the arm that the others are compared to, {_choice(arms)}")
-    if entry.reference is not None and entry.reference not in arms:
-        message = f"no arm is called {quoted(entry.reference)}; {expected_one_of(entry.reference, arms)}"
-        yield _fault(file, "reference", message)
+def _arm_faults(entry: StudyFile, made: Made | None, file: YamlFile) -> Iterator[Fault]:
+    """Find names of arms that there are not, and what is missing of arms."""
+    if not entry.arms and entry.design is None:
+        rule = "name the variants here, or let a `design` make them"
+        yield file.fault("arms", f"expected at least one arm: {rule}" if "arms" in file.lines else f"missing: {rule}")
+        return
+    if entry.design is not None and made is None:
+        return
+    templates = made.templates if made else ()
+    arms = list(dict.fromkeys([*(name for name in entry.arms if name not in templates), *(made.arms if made else ())]))
+    known = set(arms)
+    named = {f"paper_rows.{arm}": arm for arm in entry.paper_rows} if entry.paper is not None else {}
+    named |= {f"arms.{name}.against": arm.against for name, arm in entry.arms.items() if arm and arm.against}
+    for index, curve in enumerate(entry.curves):
+        named |= {f"curves.{index}.arms.{place}": arm for place, arm in enumerate(curve.arms)}
+    if entry.reference is not None and entry.reference not in templates:
+        named["reference"] = entry.reference
+    for key, name in named.items():
+        if name not in known:
+            what = (
+                f"arm '{name}' only starts the design's sweep"
+                if name in templates
+                else f"no arm is called {quoted(name)}"
+            )
+            yield file.fault(key, f"{what}; {expected_one_of(name, arms, most=MOST_NAMES)}")
+    if entry.reference is None and len(arms) > 1 and _reference(entry, made) is None:
+        message = f"missing: it names the arm that the others are compared to, one of {listed(arms, most=MOST_NAMES)}"
+        yield file.fault("reference", message)
+
+
+def _reference(entry: StudyFile, made: Made | None) -> str | None:
+    """Give the arm that others are compared to, nothing where neither the file nor its design says."""
+    if made is None or (entry.reference is not None and entry.reference not in made.templates):
+        return entry.reference
+    return made.reference if made.design.bases or not entry.arms else None
 
 
 def _stage_faults(entry: StudyFile, file: YamlFile) -> Iterator[Fault]:
@@ -121,45 +158,33 @@ def _stage_faults(entry: StudyFile, file: YamlFile) -> Iterator[Fault]:
         for index, name in enumerate(names):
             if name not in stages:
                 rule = expected_one_of(name, stages) if stages else "the study has no `stages`"
-                yield _fault(file, f"{key}.{index}", f"no stage is called {quoted(name)}; {rule}")
+                yield file.fault(f"{key}.{index}", f"no stage is called {quoted(name)}; {rule}")
     try:
         TopologicalSorter({name: stage.needs for name, stage in entry.stages.items()}).prepare()
     except CycleError as error:
         circle = " needs ".join(reversed(error.args[1]))
-        yield _fault(file, f"stages.{error.args[1][0]}.needs", f"stages need each other in a circle: {circle}")
+        yield file.fault(f"stages.{error.args[1][0]}.needs", f"stages need each other in a circle: {circle}")
     needed = {name for names in needs.values() for name in names}
     for name in stages:
         if name not in needed:
-            yield _fault(file, f"stages.{name}", "nothing needs this stage: name it under `needs`, or take it out")
+            yield file.fault(f"stages.{name}", "nothing needs this stage: name it under `needs`, or take it out")
 
 
 def _paper_faults(entry: StudyFile, file: YamlFile, path: Path) -> Iterator[Fault]:
     if entry.paper is None:
         if entry.paper_rows:
-            yield _fault(file, "paper_rows", "the study names no published table: add `paper: <key>/<table>`")
+            yield file.fault("paper_rows", "the study names no published table: add `paper: <key>/<table>`")
         for index, metric in enumerate(entry.metrics):
             if metric.paper is not None:
                 message = "the study names no published table: add `paper: <key>/<table>`"
-                yield _fault(file, f"metrics.{index}.paper", message)
+                yield file.fault(f"metrics.{index}.paper", message)
         return
     folder = path.parent / "papers"
     paper = entry.paper.split("/")[0]
     if not (folder / f"{paper}.yaml").is_file():
         known = sorted(found.stem for found in folder.glob("*.yaml"))
         rule = expected_one_of(paper, known) if known else "that folder has no published tables"
-        yield _fault(file, "paper", f"there is no {shown_path(folder / paper)}.yaml; {rule}")
-    for arm in entry.paper_rows:
-        if arm not in entry.arms:
-            message = f"no arm is called {quoted(arm)}; {expected_one_of(arm, list(entry.arms))}"
-            yield _fault(file, f"paper_rows.{arm}", message)
-
-
-def _curve_faults(entry: StudyFile, file: YamlFile) -> Iterator[Fault]:
-    for index, curve in enumerate(entry.curves):
-        for place, arm in enumerate(curve.arms):
-            if arm not in entry.arms:
-                message = f"no arm is called {quoted(arm)}; {expected_one_of(arm, list(entry.arms))}"
-                yield _fault(file, f"curves.{index}.arms.{place}", message)
+        yield file.fault("paper", f"there is no {shown_path(folder / paper)}.yaml; {rule}")
 
 
 def _plugin_faults(entry: StudyFile, file: YamlFile) -> Iterator[Fault]:
@@ -169,20 +194,33 @@ def _plugin_faults(entry: StudyFile, file: YamlFile) -> Iterator[Fault]:
         package = task.split(":")[0].split(".")[0]
         if package not in (OWN_PACKAGE, *entry.plugins):
             message = f"package '{package}' may not be imported; a study allows it with `plugins: [{package}]`"
-            yield _fault(file, key, message)
+            yield file.fault(key, message)
 
 
-def _choice(names: Sequence[str]) -> str:
-    """Write a closed choice: `one of a, b`."""
-    return f"one of {', '.join(names)}"
+def _replicate_faults(entry: StudyFile, file: YamlFile) -> Iterator[Fault]:
+    rule = entry.replicates
+    if not isinstance(rule, ReplicatesEntry):
+        return
+    if rule.min > rule.max:
+        yield file.fault("replicates.min", f"expected at most `max`, which is {rule.max}, got {rule.min}")
+    metrics = list(dict.fromkeys(metric.name for metric in entry.metrics))
+    if rule.metric is not None and rule.metric not in metrics:
+        message = f"no metric is called {quoted(rule.metric)}; {expected_one_of(rule.metric, metrics)}"
+        yield file.fault("replicates.metric", message)
 
 
-def _study(entry: StudyFile, file: YamlFile, path: Path, overrides: tuple[str, ...]) -> Study:
+def _study(
+    entry: StudyFile,
+    named: Mapping[str, Sets],
+    made: Made | None,
+    *,
+    file: YamlFile,
+    path: Path,
+    overrides: tuple[str, ...],
+) -> Study:
     """Turn the checked entries into the study that the rest of the platform sees."""
-    arms = tuple(
-        Arm(name=name, overrides=settings or {}, paper=entry.paper_rows.get(name))
-        for name, settings in entry.arms.items()
-    )
+    arms = _arms(entry, named, made)
+    rule = entry.replicates
     return Study(
         path=path.resolve(),
         source=file.text,
@@ -195,17 +233,43 @@ def _study(entry: StudyFile, file: YamlFile, path: Path, overrides: tuple[str, .
         task=entry.task,
         needs=tuple(entry.needs),
         arms=arms,
-        reference=entry.reference or arms[0].name,
-        num_replicates=entry.replicates,
+        reference=_reference(entry, made) or arms[0].name,
+        num_replicates=rule.max if isinstance(rule, ReplicatesEntry) else rule,
         metrics=tuple(Metric(**_given(metric)) for metric in entry.metrics),
-        curves=tuple(
-            Curve(**{**_given(curve), "metrics": tuple(curve.metrics), "arms": tuple(curve.arms)})
-            for curve in entry.curves
-        ),
+        curves=_curves(entry),
         resources=_resources(entry.resources),
         plugins=tuple(entry.plugins),
         lines=file.lines,
+        columns=file.columns,
         notes=entry.notes,
+        design=made.design if made else None,
+        adaptive=_adaptive(rule, entry.metrics[0].name) if isinstance(rule, ReplicatesEntry) else None,
+    )
+
+
+def _arms(entry: StudyFile, named: Mapping[str, Sets], made: Made | None) -> tuple[Arm, ...]:
+    """List the arms: the named ones in their order, then those that the design makes besides."""
+    arms = {
+        name: Arm(
+            name=name,
+            overrides=named[name].overrides,
+            paper=entry.paper_rows.get(name),
+            against=arm.against if arm else None,
+            spots=named[name].spots,
+        )
+        for name, arm in entry.arms.items()
+        if made is None or name not in made.templates
+    }
+    return tuple((arms | dict(made.arms if made else {})).values())
+
+
+def _adaptive(rule: ReplicatesEntry, first_metric: str) -> Adaptive:
+    return Adaptive(min=rule.min, max=rule.max, step=rule.step, metric=rule.metric or first_metric)
+
+
+def _curves(entry: StudyFile) -> tuple[Curve, ...]:
+    return tuple(
+        Curve(**{**_given(curve), "metrics": tuple(curve.metrics), "arms": tuple(curve.arms)}) for curve in entry.curves
     )
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablate.errors import Fault, StudyError
@@ -24,10 +24,11 @@ class Spot:
     path: Path | None
     line: int | None
     key: str
+    column: int | None = None
 
     def fault(self, message: str) -> Fault:
         """Make a fault here."""
-        return Fault(message=message, path=self.path, line=self.line, key=self.key)
+        return Fault(message=message, path=self.path, line=self.line, column=self.column, key=self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,14 @@ def groups_of(conf: Path) -> tuple[str, ...]:
 
 def study_spot(study: Study, key: str) -> Spot:
     """Give the place of a key of the study file; the file alone where it has no such key."""
-    return Spot(path=shown_path(study.path), line=study.lines.get(key), key=key)
+    return Spot(path=shown_path(study.path), line=study.lines.get(key), column=study.columns.get(key), key=key)
+
+
+def arm_spot(study: Study, arm: str) -> Spot:
+    """Give the place of an arm: where it is named, or the design that made it, whose key then says which one."""
+    if f"arms.{arm}" in study.lines:
+        return study_spot(study, f"arms.{arm}")
+    return replace(study_spot(study, "design"), key=f"design: {arm}")
 
 
 def read_settings(study: Study, conf: Path, parse: Callable[[str], tuple[str, Json]]) -> Settings:
@@ -82,24 +90,37 @@ def read_settings(study: Study, conf: Path, parse: Callable[[str], tuple[str, Js
         except ValueError as error:
             faults.append(spot.fault(str(error)))
         else:
-            yield from _checked(conf, key, value, Spot(path=spot.path, line=spot.line, key=key), faults)
+            yield from _checked(conf, key, value, replace(spot, key=key), faults)
 
     base = [setting for i, text in enumerate(study.base) for setting in read(text, study_spot(study, f"base.{i}"))]
     here = Spot(path=None, line=None, key="")
     command = [setting for text in study.overrides for setting in read(text, here)]
+    arms = _arm_settings(study, conf, faults)
+    if faults:
+        raise StudyError(faults)
+    return Settings(base=tuple(base), command=tuple(command), arms=arms)
+
+
+def _arm_settings(study: Study, conf: Path, faults: list[Fault]) -> dict[str, tuple[Setting, ...]]:
+    """Read what the arms set; what stands in the file once and counts for many arms is looked at once."""
+    root = Spot(path=shown_path(study.path), line=None, key="")
+    read: dict[tuple[str, str, int], list[Setting]] = {}
     arms: dict[str, tuple[Setting, ...]] = {}
     for arm in study.arms:
         own: list[Setting] = []
         for key, value in arm.overrides.items():
-            spot = study_spot(study, f"arms.{arm.name}.{key}")
-            if key.split(".")[0] in PLATFORM_KEYS:
-                faults.append(spot.fault(f"all arms share '{key}': set it in `base` or on the command line"))
-            else:
-                own += _checked(conf, key, value, spot, faults)
+            place = arm.spots.get(key) or f"arms.{arm.name}.{key}"
+            seen = (key, place, id(value))
+            if seen not in read:
+                spot = replace(root, line=study.lines.get(place), column=study.columns.get(place), key=place)
+                if key.split(".")[0] in PLATFORM_KEYS:
+                    faults.append(spot.fault(f"all arms share '{key}': set it in `base` or on the command line"))
+                    read[seen] = []
+                else:
+                    read[seen] = list(_checked(conf, key, value, spot, faults))
+            own += read[seen]
         arms[arm.name] = tuple(own)
-    if faults:
-        raise StudyError(faults)
-    return Settings(base=tuple(base), command=tuple(command), arms=arms)
+    return arms
 
 
 def _checked(conf: Path, key: str, value: Json, spot: Spot, faults: list[Fault]) -> Iterator[Setting]:
@@ -141,20 +162,21 @@ def spot_of(study: Study, settings: Sequence[Setting], files: Sequence[tuple[Yam
         inner = key.removeprefix(f"{setting.key}.")
         if setting.key == key or (setting.is_choice is False and inner != key and _reaches(setting.value, inner)):
             return _inside(study, setting.spot, "" if setting.key == key else inner)
-        if setting.key.startswith(f"{key}.") and setting.spot.key.startswith("arms."):
+        if setting.key.startswith(f"{key}.") and setting.spot.key.startswith(("arms.", "design.")):
             return setting.spot
     for file, package in reversed(files):
         inner = key.removeprefix(f"{package}.") if package else key
         if (not package or key.startswith(f"{package}.")) and inner in file.lines:
-            return Spot(path=file.path, line=file.lines[inner], key=key)
-    line = study.lines.get("base", study.lines.get("task"))
-    return Spot(path=shown_path(study.path), line=line, key=key)
+            return Spot(path=file.path, line=file.lines[inner], column=file.columns[inner], key=key)
+    return replace(study_spot(study, "base" if "base" in study.lines else "task"), key=key)
 
 
 def _inside(study: Study, spot: Spot, key: str) -> Spot:
     """Give the place of a key inside the mapping that a setting gives, which may have a line of its own."""
     inner = f"{spot.key}.{key}" if key else spot.key
-    return Spot(path=spot.path, line=study.lines.get(inner, spot.line) if spot.path else None, key=inner)
+    if spot.path is None or inner not in study.lines:
+        return replace(spot, key=inner)
+    return replace(spot, line=study.lines[inner], column=study.columns.get(inner), key=inner)
 
 
 def _reaches(value: Json, key: str) -> bool:

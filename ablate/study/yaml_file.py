@@ -1,4 +1,4 @@
-"""A YAML 1.2 file read as JSON values, with the line of every key and all that is wrong with it."""
+"""A YAML 1.2 file read as JSON values, with the line and column of every key and all that is wrong with it."""
 
 import os
 from collections.abc import Mapping
@@ -10,12 +10,19 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from ablate.errors import Fault, StudyError
 from ablate.trial import Json
 
 _TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 """Tags of keys; `<<` is no merge in YAML 1.2, so it is a key like any other."""
+
+_MOST_BITS = 64
+"""Of an integer: beyond it JSON's readers differ."""
+
+_MOST_VALUES = 300_000
+"""Aliases of aliases can stand for more values than any machine holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +34,8 @@ class YamlFile:
         text: Its text.
         data: Dicts with text keys, lists, text, finite numbers, booleans and nulls.
         lines: 1-based line of each dotted key; entries of lists are numbered from 0.
+        columns: 1-based column of each.
+        texts: Numbers, booleans and nulls as they are spelt, by dotted key.
         faults: Doubled keys, numbers that are not finite, and values that JSON does not have.
     """
 
@@ -34,13 +43,17 @@ class YamlFile:
     text: str
     data: Json
     lines: Mapping[str, int]
+    columns: Mapping[str, int]
+    texts: Mapping[str, str]
     faults: tuple[Fault, ...]
 
-    def line_of(self, key: str) -> int | None:
-        """Give the line of a dotted key, or of the nearest key around it that the file has."""
-        while key and key not in self.lines:
-            key = key.rpartition(".")[0]
-        return self.lines.get(key)
+    def fault(self, key: str, message: str) -> Fault:
+        """Make a fault at a dotted key, or at the nearest key around it that the file has."""
+        place = key
+        while place and place not in self.lines:
+            place = place.rpartition(".")[0]
+        line, column = self.lines.get(place), self.columns.get(place)
+        return Fault(message=message, path=self.path, line=line, column=column, key=key)
 
 
 def shown_path(path: Path) -> Path:
@@ -53,30 +66,49 @@ def read_yaml(path: Path) -> YamlFile:
     """Read a file.
 
     Raises:
-        StudyError: The file is not there, is no text, or is not YAML.
+        StudyError: The file is not there, is no text, is not YAML, or holds too much.
     """
     shown = shown_path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise StudyError([Fault(message="there is no such file", path=shown)]) from None
-    except UnicodeDecodeError as error:
-        raise StudyError([Fault(message=f"is not UTF-8 text: byte {error.start} is wrong", path=shown)]) from error
-    except OSError as error:
-        raise StudyError([Fault(message=f"cannot be read: {error.strerror}", path=shown)]) from error
+    text = _text(path, shown)
     reader = _Reader(shown)
     try:
         root = reader.yaml.compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"is not YAML: {error.problem or error.context}"
-        raise StudyError([Fault(message=message, path=shown, line=mark.line + 1 if mark else None)]) from error
+        if error.problem and error.context_mark and mark and error.context_mark.line < mark.line:
+            message += f" ({error.context} that begins on line {error.context_mark.line + 1})"
+        place = {"line": mark.line + 1, "column": mark.column + 1} if mark else {}
+        raise StudyError([Fault(message=message, path=shown, **place)]) from error
+    except ReaderError as error:
+        before = text[: error.position].split("\n")
+        message = f"is not YAML: the character U+{ord(text[error.position]):04X} is not allowed"
+        raise StudyError([Fault(message=message, path=shown, line=len(before), column=len(before[-1]) + 1)]) from error
     except (YAMLError, ValueError) as error:
         raise StudyError([Fault(message=f"is not YAML: {str(error).splitlines()[0]}", path=shown)]) from error
     except RecursionError:
         raise StudyError([Fault(message="is nested too deeply to be read", path=shown)]) from None
     data = None if root is None else reader.value(root, "")
-    return YamlFile(path=shown, text=text, data=data, lines=reader.lines, faults=tuple(reader.faults))
+    return YamlFile(
+        path=shown,
+        text=text,
+        data=data,
+        lines=reader.lines,
+        columns=reader.columns,
+        texts=reader.texts,
+        faults=tuple(reader.faults),
+    )
+
+
+def _text(path: Path, shown: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError([Fault(message="there is no such file", path=shown)]) from None
+    except UnicodeDecodeError as error:
+        raise StudyError([Fault(message=f"is not UTF-8 text: byte {error.start} is wrong", path=shown)]) from error
+    except OSError as error:
+        raise StudyError([Fault(message=f"cannot be read: {error.strerror}", path=shown)]) from error
 
 
 class _Reader:
@@ -84,15 +116,23 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self.yaml: Any = YAML(typ="safe", pure=True)
+        self.yaml.composer.warn_double_anchors = False  # YAML 1.2 lets an anchor be set anew
         self.path = path
         self.lines: dict[str, int] = {}
+        self.columns: dict[str, int] = {}
+        self.texts: dict[str, str] = {}
         self.faults: list[Fault] = []
         self._open: list[Node] = []
+        self._num_values = 0
 
     def value(self, node: Node, key: str) -> Json:
         """Give the value of a node; what is wrong with it is noted and read as null."""
         if any(node is outer for outer in self._open):
             return self._refuse(node, key, "refers to itself")
+        self._num_values += 1
+        if self._num_values > _MOST_VALUES:
+            message = f"stands for more than {_MOST_VALUES:,} values: aliases repeat what holds aliases"
+            raise StudyError([Fault(message=message, path=self.path, line=node.start_mark.line + 1, key=key)])
         self._open.append(node)
         try:
             if isinstance(node, MappingNode):
@@ -104,7 +144,7 @@ class _Reader:
             self._open.pop()
 
     def _entry(self, node: Node, key: str) -> Json:
-        self.lines[key] = node.start_mark.line + 1
+        self._place(node, key)
         return self.value(node, key)
 
     def _mapping(self, node: MappingNode, key: str) -> dict[str, Json]:
@@ -119,22 +159,31 @@ class _Reader:
             if name in values:
                 self._refuse(name_node, inner, f"doubled key; it is already given on line {self.lines[inner]}")
                 continue
-            self.lines[inner] = name_node.start_mark.line + 1
+            self._place(name_node, inner)
             values[name] = self.value(value_node, inner)
         return values
 
     def _scalar(self, node: Node, key: str) -> Json:
         try:
             value = self.yaml.constructor.construct_object(node)
-        except (YAMLError, ValueError) as error:
+        except Exception as error:  # of any kind: an empty `!!int` is an IndexError
             reason = getattr(error, "problem", None) or str(error)
             return self._refuse(node, key, f"cannot be read as a value: {reason}")
         if isinstance(value, float) and not isfinite(value):
             return self._refuse(node, key, f"expected a finite number, got {node.value}")
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            return self._refuse(node, key, f"expected an integer of at most {_MOST_BITS} bits")
         if value is not None and not isinstance(value, str | int | float | bool):
             kind = type(value).__name__
             return self._refuse(node, key, f"expected text or a number, got the {kind} {node.value}: put it in quotes")
+        if not isinstance(value, str):
+            self.texts[key] = node.value
         return value
 
+    def _place(self, node: Node, key: str) -> None:
+        self.lines[key] = node.start_mark.line + 1
+        self.columns[key] = node.start_mark.column + 1
+
     def _refuse(self, node: Node, key: str, message: str) -> None:
-        self.faults.append(Fault(message=message, path=self.path, line=node.start_mark.line + 1, key=key))
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        self.faults.append(Fault(message=message, path=self.path, line=line, column=column, key=key))

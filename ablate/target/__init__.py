@@ -2,6 +2,17 @@
 
 from ablate.target.binding import BoundTask, bind, instantiate
 from ablate.target.code import CodeFingerprint, code_fingerprint
+from ablate.target.fields import prune
 from ablate.target.task import Task, load_task, resolve
 
-__all__ = ["BoundTask", "CodeFingerprint", "Task", "bind", "code_fingerprint", "instantiate", "load_task", "resolve"]
+__all__ = [
+    "BoundTask",
+    "CodeFingerprint",
+    "Task",
+    "bind",
+    "code_fingerprint",
+    "instantiate",
+    "load_task",
+    "prune",
+    "resolve",
+]

@@ -30,11 +30,16 @@ class BoundTask:
     fingerprints: Mapping[str, str]
 
 
-def bind(task: Task, configuration: Mapping[str, Json]) -> BoundTask:
+def bind(task: Task, configuration: Mapping[str, Json], *, fingerprints: dict[object, str] | None = None) -> BoundTask:
     """Convert the part of a configuration that a task declares.
 
     Conversion is strict, by declared type: `1` is a float where one is declared, `"1"` is not; a list becomes a
     tuple. Numbers are written as their type has them, so that `1` and `1.0` give the same id.
+
+    Args:
+        task: The task.
+        configuration: May hold more than the task declares.
+        fingerprints: Those found so far, by the value that points at the data: data is looked at once for all arms.
 
     Raises:
         StudyError: One fault per key that is missing or has the wrong type, and per data set that is not there. The
@@ -44,12 +49,15 @@ def bind(task: Task, configuration: Mapping[str, Json]) -> BoundTask:
     for field in fields(task.parameters):
         if field.default is MISSING and field.default_factory is MISSING and dataclass_in(field.type) is not None:
             given.setdefault(field.name, {})
-    parameters = _normal(task, _normal(task, given))
+    # Twice: defaults are not converted at their first appearance.
+    converted = _converted(task, _written(task, _converted(task, given)))
+    parameters = _written(task, converted)
     faults: list[Fault] = []
-    fingerprints: dict[str, str] = {}
-    for place, value in _fingerprinted(_converted(task, parameters), ()):
+    found: dict[str, str] = {}
+    known = {} if fingerprints is None else fingerprints
+    for place, value in _fingerprinted(converted, ()):
         try:
-            fingerprints[dotted(place)] = str(value.fingerprint())
+            found[dotted(place)] = _fingerprint(value, known)
         except (OSError, ValueError) as error:
             faults.append(Fault(message=str(error), key=dotted(place)))
         except Exception as error:  # the user's code: whatever it raises is told with its place
@@ -57,7 +65,19 @@ def bind(task: Task, configuration: Mapping[str, Json]) -> BoundTask:
             faults.append(Fault(message=message, key=dotted(place)))
     if faults:
         raise StudyError(faults)
-    return BoundTask(parameters=parameters, fingerprints=fingerprints)
+    return BoundTask(parameters=parameters, fingerprints=found)
+
+
+def _fingerprint(value: Any, known: dict[object, str]) -> str:
+    """Ask a value for the fingerprint of its data, unless an equal one was asked before."""
+    try:
+        if value not in known:
+            known[value] = str(value.fingerprint())
+        return known[value]
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+    return str(value.fingerprint())
 
 
 def instantiate(path: str, parameters: Mapping[str, Json], *, seed: int | None, trial: object) -> Callable[[], object]:
@@ -99,13 +119,9 @@ def _converted(task: Task, parameters: Mapping[str, Json]) -> Any:
         raise StudyError(faults) from error
 
 
-def _normal(task: Task, parameters: Mapping[str, Json]) -> dict[str, Json]:
-    """Fill in the defaults and write every value as its declared type has it.
-
-    Done twice by `bind`: defaults are not converted at their first appearance.
-    """
-    written = task.adapter.dump_python(_converted(task, parameters), mode="json", warnings=False)
-    return prune(task.parameters, written)
+def _written(task: Task, converted: Any) -> dict[str, Json]:
+    """Write every value as its declared type has it, the defaults too."""
+    return prune(task.parameters, task.adapter.dump_python(converted, mode="json", warnings=False))
 
 
 def _fingerprinted(value: Any, place: Path) -> Iterator[tuple[Path, Any]]:

@@ -37,12 +37,19 @@ declared: Callable[[Any], Mapping[str, Any]] = cache(_declared)
 def prune(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Keep what a dataclass declares, also inside the dataclasses within it."""
     kept: dict[str, Any] = {}
-    for name, annotation in declared(kind).items():
+    for name, inner in _inner(kind).items():
         if name in values:
-            inner = dataclass_in(annotation)
-            nested = inner is not None and isinstance(values[name], dict)
-            kept[name] = prune(inner, values[name]) if inner is not None and nested else values[name]
+            value = values[name]
+            kept[name] = value if inner is None or not isinstance(value, dict) else prune(inner, value)
     return kept
+
+
+def _dataclasses_inside(kind: Any) -> Mapping[str, type[Any] | None]:
+    return {name: dataclass_in(annotation) for name, annotation in declared(kind).items()}
+
+
+_inner: Callable[[Any], Mapping[str, type[Any] | None]] = cache(_dataclasses_inside)
+"""Gives the dataclass that each declared field takes, `None` where it takes none."""
 
 
 def fields_at(kind: type[Any], place: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, is_typeddict
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
@@ -30,6 +30,7 @@ class Task:
         adapter: Converts JSON to that dataclass and back.
         takes_seed: Whether it has a `seed` parameter: without, one run serves all seeds.
         takes_trial: Whether it has a `trial` parameter.
+        metrics: Names of the metrics it declares to return; `None` where it does not say.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Task:
     adapter: TypeAdapter[Any]
     takes_seed: bool
     takes_trial: bool
+    metrics: tuple[str, ...] | None = None
 
     @property
     def module(self) -> str:
@@ -97,7 +99,20 @@ def load_task(path: str) -> Task:
         adapter=_adapter(path, kind),
         takes_seed="seed" in parameters,
         takes_trial="trial" in parameters,
+        metrics=_declared_metrics(signature.return_annotation),
     )
+
+
+def _declared_metrics(annotation: Any) -> tuple[str, ...] | None:
+    """Read the metrics off a return annotation: a `TypedDict`, or a mapping with `Literal` keys."""
+    if is_typeddict(annotation):
+        return tuple(annotation.__annotations__)
+    keys = get_args(annotation)[:1] if _is_mapping(get_origin(annotation)) else ()
+    return tuple(str(name) for name in get_args(keys[0])) if keys and get_origin(keys[0]) is Literal else None
+
+
+def _is_mapping(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Mapping)
 
 
 def _fault_of(parameter: inspect.Parameter) -> str | None:

@@ -19,6 +19,7 @@ from ablate.trial import Outcome, Report, Status, TrialSpec
 from ablate.worker.capture import captured
 from ablate.worker.context import CHECKPOINT_INTERVAL_S, StopTrial, TrialContext, as_metrics, num_threads
 from ablate.worker.isolation import clean_process
+from ablate.worker.system import sampled
 
 _PLATFORM = str(Path(__file__).parents[1])
 _DECIDING_LIBRARIES = ("torch", "numpy", "scipy")
@@ -62,7 +63,7 @@ def run_trial(
     store.check_attempt(trial_id, attempt)
     spec = store.read_spec(trial_id)
     clock = _Clock()
-    with captured(store.log_path(trial_id)) as capture:
+    with sampled(store, trial_id, attempt), captured(store.log_path(trial_id)) as capture:
         print(f"--- attempt {attempt} at {clock.started} on {socket.gethostname()}: {spec.task}", file=capture.log)
         outcome = Outcome(trial_id=trial_id, attempt=attempt, status=Status.INTERRUPTED)
         try:

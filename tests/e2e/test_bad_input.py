@@ -1,5 +1,6 @@
 """Bad input gets a sentence with its place, exit 2, before anything starts."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,55 +14,59 @@ STUDY = "studies/toy.yaml"
 IN_THE_FILE = {
     "unknown key": (
         "replicates: 2 -> replicate: 2",
-        "studies/toy.yaml:15: replicate: unknown key; expected one of study, title, paper, base, stages, task, needs, "
-        "arms, paper_rows, reference, replicates, metrics, curves, resources, plugins, notes "
+        "studies/toy.yaml:15:1: replicate: unknown key; expected one of study, title, paper, base, stages, task, "
+        "needs, arms, design, paper_rows, reference, replicates, metrics, curves, resources, plugins, notes "
         "-- did you mean 'replicates'?",
     ),
-    "not YAML": ("study: toy -> study: [toy", "studies/toy.yaml:2: is not YAML: expected ',' or ']', but got ':'"),
+    "not YAML": (
+        "study: toy -> study: [toy",
+        "studies/toy.yaml:2:6: is not YAML: expected ',' or ']', but got ':' "
+        "(while parsing a flow sequence that begins on line 1)",
+    ),
     "wrong type": (
         "replicates: 2 -> replicates: two",
-        "studies/toy.yaml:15: replicates: expected an integer, got 'two'",
+        "studies/toy.yaml:15:1: replicates: expected an integer, got 'two'",
     ),
     "unknown Hydra group": (
         "method=smooth -> mehtod=smooth",
-        "studies/toy.yaml:4: mehtod: unknown key: no task of the study has a parameter 'mehtod'; "
+        "studies/toy.yaml:4:8: mehtod: unknown key: no task of the study has a parameter 'mehtod'; "
         "expected one of data, method; groups: data, method, scale -- did you mean 'method'?",
     ),
     "unknown option of a Hydra group": (
         "method=smooth -> method=smoth",
-        "studies/toy.yaml:4: method: conf/method has no option 'smoth'; expected one of sharp, smooth "
+        "studies/toy.yaml:4:8: method: conf/method has no option 'smoth'; expected one of sharp, smooth "
         "-- did you mean 'smooth'?",
     ),
     "unknown method parameter": (
         "method.sigma_mm: 20 -> method.sigma: 20",
-        "studies/toy.yaml:12: arms.rough.method.sigma: unknown key: no task of the study has a parameter "
+        "studies/toy.yaml:12:11: arms.rough.method.sigma: unknown key: no task of the study has a parameter "
         "'method.sigma'; expected one of kind, num_steps, sigma_mm, sizes -- did you mean 'sigma_mm'?",
     ),
     "method parameter of a wrong type": (
         "method.sigma_mm: 20 -> method.sigma_mm: wide",
-        "studies/toy.yaml:12: arms.rough.method.sigma_mm: expected a number, got 'wide'",
+        "studies/toy.yaml:12:11: arms.rough.method.sigma_mm: expected a number, got 'wide'",
     ),
     "module that is not there": (
         "toy.tasks:run -> toy.task:run",
-        "studies/toy.yaml:8: task: task toy.task:run cannot be used: there is no module toy.task "
+        "studies/toy.yaml:8:1: task: task toy.task:run cannot be used: there is no module toy.task "
         "-- did you mean 'tasks'?",
     ),
     "task that is not there": (
         "toy.tasks:run -> toy.tasks:rum",
-        "studies/toy.yaml:8: task: task toy.tasks:rum cannot be used: toy.tasks has no 'rum' -- did you mean 'run'?",
+        "studies/toy.yaml:8:1: task: task toy.tasks:rum cannot be used: toy.tasks has no 'rum' -- did you mean 'run'?",
     ),
     "reference that is no arm": (
         "reference: ours -> reference: our",
-        "studies/toy.yaml:14: reference: no arm is called 'our'; expected one of ours, rough, by weight "
+        "studies/toy.yaml:14:1: reference: no arm is called 'our'; expected one of ours, rough, by weight "
         "-- did you mean 'ours'?",
     ),
     "NaN": (
         "method.sigma_mm: 20 -> method.sigma_mm: .nan",
-        "studies/toy.yaml:12: arms.rough.method.sigma_mm: expected a finite number, got .nan",
+        "studies/toy.yaml:12:28: arms.rough.method.sigma_mm: expected a finite number, got .nan",
     ),
     "data folder that is not there": (
         "data=dots] -> data=dots, data.folder=nowhere]",
-        "studies/toy.yaml:4: data: there is no folder nowhere; run the download first",
+        "studies/toy.yaml:4:23: data: there is no folder nowhere; run the download first",
     ),
 }
 ON_THE_COMMAND_LINE = {
@@ -123,13 +128,31 @@ def test_a_cluster_for_a_backend_that_has_none(refusal: Callable[..., list[str]]
     assert sentence.startswith("command line: --address 10.0.0.1:6379 names a Ray cluster")
 
 
+def test_a_program_gets_the_faults_as_json(toy_project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ablate.cli.app import app
+
+    monkeypatch.delenv("ABLATE_STORE", raising=False)
+    toy_project.edit("reference: ours", "reference: our")
+    for verb in ("check", "plan", "run"):
+        result = CliRunner().invoke(app, [verb, STUDY, "--json"])
+        assert (result.exit_code, result.stderr) == (ExitCode.WRONG_INPUT, "")
+        (fault,) = json.loads(result.stdout)
+        assert (fault["path"], fault["line"], fault["key"]) == (STUDY, 14, "reference")
+        assert fault["message"].startswith("no arm is called 'our'")
+
+
+def test_many_trials_are_asked_about(refusal: Callable[..., list[str]]) -> None:
+    (sentence,) = refusal(STUDY, "replicates=400")
+    assert sentence == "command line: toy has 1,200 trials: give --yes if you mean it"
+
+
 def test_all_faults_are_listed_in_the_order_of_the_file(toy_project: Any, refusal: Callable[..., list[str]]) -> None:
     toy_project.edit("reference: ours", "reference: our")
     toy_project.edit("replicates: 2", "replicates: two")
     toy_project.edit("unit: mm", "unit: 3")
     places = [sentence.split(": ")[0:2] for sentence in refusal(STUDY)]
     assert places == [
-        ["studies/toy.yaml:15", "replicates"],
-        ["studies/toy.yaml:17", "metrics.0.unit"],
-        ["studies/toy.yaml:18", "metrics.1.unit"],
+        ["studies/toy.yaml:15:1", "replicates"],
+        ["studies/toy.yaml:17:19", "metrics.0.unit"],
+        ["studies/toy.yaml:18:25", "metrics.1.unit"],
     ]

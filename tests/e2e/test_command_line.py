@@ -1,10 +1,12 @@
 """The command line from end to end, on a stranger's project: run, look, report, fail, run again."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from ablate.cli.reporting import SUFFIXES
 from ablate.errors import ExitCode
 
 STUDY = "studies/toy.yaml"
@@ -32,7 +34,8 @@ def test_a_study_goes_from_its_file_to_its_table_and_is_then_done(ablate, toy_pr
     store = toy_project.root / "runs"
     first = ablate("run", STUDY, *LOCAL)
     assert first.returncode == ExitCode.DONE, first.stderr
-    assert "1 pretrained, 2 adapted, 6 trials; 0 finished, 9 to run" in first.stdout
+    assert "pretrained 1 -> adapted 2 -> 6 trials (3 arms x 2 seeds)" in first.stdout
+    assert "0 finished, 9 to run: 9 new" in first.stdout
     assert "+6.1440 worse" in first.stdout
     assert "9 of 9 trials are done, 9 of them in this run" in first.stdout
     assert "MLflow: ablate ui studies/toy.yaml" in first.stdout
@@ -47,8 +50,9 @@ def test_a_study_goes_from_its_file_to_its_table_and_is_then_done(ablate, toy_pr
     assert (trial_files(store), attempts(store)) == before
 
     looked = ablate("status", "toy")
-    assert looked.stdout.splitlines() == [
-        "toy: Does the weighting matter? (quick scale)",
+    head, *lines = looked.stdout.splitlines()
+    assert re.fullmatch(r"toy: Does the weighting matter\? \(quick scale, version [0-9a-f]{8}\)", head)
+    assert lines == [
         "pretrained  1/1",
         "adapted     2/2",
         "ours        2/2",
@@ -56,11 +60,17 @@ def test_a_study_goes_from_its_file_to_its_table_and_is_then_done(ablate, toy_pr
         "by weight   2/2",
         "9 finished",
     ]
-    assert ablate("list").stdout == "toy  9/9 done  studies/toy.yaml  Does the weighting matter?\n"
+    head, line = ablate("list").stdout.splitlines()
+    assert re.fullmatch(r"toy +9/9 +.*\(error\) +quick +- +studies/toy.yaml +Does the weighting matter\?", line)
 
-    reported = ablate("report", STUDY, "-o", "results/toy.md")
+    files = [argument for suffix in SUFFIXES for argument in ("-o", f"results/toy{suffix}")]
+    reported = ablate("report", STUDY, *files)
     assert reported.returncode == ExitCode.DONE, reported.stderr
     assert "| ours" in (toy_project.root / "results" / "toy.md").read_text()
+    assert "\\toprule" in (toy_project.root / "results" / "toy.tex").read_text()
+    assert json.loads((toy_project.root / "results" / "toy.json").read_text())
+    assert "by weight" in (toy_project.root / "results" / "toy_contrasts.csv").read_text()
+    assert "</html>" in (toy_project.root / "results" / "toy.html").read_text()
 
 
 def test_nothing_to_do_loads_neither_ray_nor_mlflow(ablate, toy_project, monkeypatch) -> None:
@@ -75,9 +85,13 @@ def test_nothing_to_do_loads_neither_ray_nor_mlflow(ablate, toy_project, monkeyp
 def test_an_edit_runs_only_what_it_changes(ablate, toy_project) -> None:
     assert ablate("run", STUDY, *LOCAL, "--mlflow", "off").returncode == ExitCode.DONE
     toy_project.edit("rough: {method.sigma_mm: 20}", "rough: {method.sigma_mm: 21}")
-    assert "6 trials; 7 finished, 2 to run" in ablate("plan", STUDY).stdout
+    planned = ablate("plan", STUDY, "--trials").stdout
+    assert "7 finished, 2 to run: 2 parameters changed: method.sigma_mm 20 -> 21" in planned
+    assert "time: about 0 s" in planned
+    assert len(re.findall(r"^[0-9a-f]{20}  .*  cached$", planned, re.MULTILINE)) == 7
     changed = ablate("run", STUDY, *LOCAL, "--mlflow", "off", "replicates=1")
-    assert "1 pretrained, 1 adapted, 3 trials; 4 finished, 1 to run" in changed.stdout
+    assert "pretrained 1 -> adapted 1 -> 3 trials (3 arms x 1 seed)" in changed.stdout
+    assert "4 finished, 1 to run" in changed.stdout
     assert not (toy_project.root / "runs" / "mlflow.db").exists()
 
 

@@ -12,7 +12,9 @@ from ablate.analysis.results import ArmResults, Gap, Results
 from ablate.report.content import ReportContent
 from ablate.report.curves import CurveData, Line, Panel
 from ablate.report.facts import Cost, Facts, Unfinished
+from ablate.report.latex import render_document, render_table
 from ablate.report.markdown import render_markdown, render_result_table
+from ablate.report.paper import build_paper
 from ablate.report.tables import build_groups
 from ablate.report.terminal import summary_table
 from ablate.study.model import Arm, Curve, Metric, Study
@@ -28,8 +30,11 @@ tables:
   - {name: Ours, values: {mv: 66.9, sv: 104.4}}
   - {name: Ours w/o weights, values: {mv: 80.5, sv: 118}}
   - {name: Learned, values: {mv: 88.3, sv: null}}
+  - {name: Ours with all data, values: {mv: 60.1, sv: 99.0}}
+  - {name: "Others [13]", own: false, values: {mv: 101, sv: null}}
   contrasts:
-  - {arm: Learned, reference: Ours, contradicted_by_print: [mv]}
+  - {arm: Learned, reference: Ours, sign: {mv: '-'}, contradicted_by_print: [mv]}
+  - {arm: Ours w/o weights, reference: Ours, sign: {mv: +, sv: '0'}, contradicted_by_print: []}
 """
 SOURCE = "study: weights\ntitle: Does a weight | matter?\n"
 CURVE = Curve(title="Error in training", metrics=("multiview/mpjpe",), unit="mm")
@@ -101,12 +106,13 @@ def content(study: Study) -> ReportContent:
     )
     analysis = analyse(results)
     comparisons = compare(analysis)
+    groups = build_groups(analysis, comparisons)
     line = Line(label="ours", steps=(0, 1), mean=(2.0, 1.0), low=(1.5, 0.5), high=(2.5, 1.5), num_seeds=3)
     return ReportContent(
         analysis=analysis,
         published=published_table(study),
         comparisons=comparisons,
-        groups=build_groups(analysis, comparisons),
+        groups=groups,
         curves=(CurveData(curve=CURVE, panels=(Panel(title="", lines=(line,)),)),),
         facts=Facts(
             costs=(
@@ -120,14 +126,29 @@ def content(study: Study) -> ReportContent:
             hosts=("node-1",),
             first="2026-08-01T10:00:00+00:00",
             last="2026-08-01T11:00:00+00:00",
-            unfinished=(Unfinished(label="broken seed 0", trial_id="b" * 20, reason="failed: ValueError: NaN loss"),),
+            unfinished=(
+                Unfinished(
+                    name="broken", seed=0, trial_id="b" * 20, reason="failed: ValueError: NaN loss", has_run=True
+                ),
+                Unfinished(name="broken", seed=1, trial_id="c" * 20, reason="not run", has_run=False),
+                Unfinished(name="broken", seed=2, trial_id="d" * 20, reason="not run", has_run=False),
+            ),
         ),
         configuration={"method": {"sigma_mm": 20.0}},
+        paper=build_paper(analysis, published_table(study), comparisons, groups),
     )
 
 
 def test_the_report_reads_as_it_was_looked_at(golden, content):
     golden("report.md", render_markdown(content, {CURVE.title: "figures/error_in_training.svg"}))
+
+
+def test_the_table_in_latex_reads_as_it_was_looked_at(golden, content):
+    golden("table.tex", render_table(content))
+
+
+def test_the_document_in_latex_reads_as_it_was_looked_at(golden, content):
+    golden("report.tex", render_document(content))
 
 
 def test_the_result_table_for_mlflow_reads_as_it_was_looked_at(golden, content):

@@ -12,6 +12,8 @@ def test_what_is_allowed_is_listed() -> None:
     assert expected_one_of("c", ["alpha", "beta"]) == "expected one of alpha, beta"
     assert expected_one_of("alpa", ["alpha"]) == "expected alpha -- did you mean 'alpha'?"
     assert expected_one_of("x", []) == "nothing is expected here"
+    assert expected_one_of("9", ["1", "2", "3"], most=2) == "expected one of 1, 2 ... (3 in all)"
+    assert expected_one_of("z", ["a, b", "c"]) == "expected one of a, b; c"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Published tables: what is read, how ours compares, and what a wrong name is told."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,89 @@ def test_the_reference_has_a_value_and_no_difference(make_comparisons):
 def test_an_unprinted_value_compares_to_nothing(make_comparisons):
     found = make_comparisons(rows=("Ours", "Quoted", None))["m", "uniform"]
     assert (found.value, found.delta, found.ratio) == (None, None, None)
+
+
+@pytest.fixture
+def agreement(make_study_with_paper, make_results, tmp_path):
+    """What is said of `uniform` when our difference is `shift` and the paper claims `sign` and prints `printed`."""
+
+    def make(shift, sign, printed=80.5, margin=None, reverse=False):
+        pair = ("Ours", "Uniform") if reverse else ("Uniform", "Ours")
+        claim = f"  - {{arm: {pair[0]}, reference: {pair[1]}, sign: {{mv: '{sign}'}}, contradicted_by_print: []}}\n"
+        head = FILE.replace("80.5", str(printed)).partition("  contrasts:\n")[0]
+        study = make_study_with_paper()
+        (tmp_path / "papers" / "roy.yaml").write_text(f"{head}  contrasts:\n{claim}")
+        ours = {0: 10.0, 1: 12.0, 2: 11.0}
+        arms = {
+            "ours": {"m": ours},
+            "uniform": {"m": {seed: value + shift + 0.1 * seed for seed, value in ours.items()}},
+            "control": {"m": ours},
+        }
+        metric = Metric(name="m", unit="mm", better="lower", paper="mv", equivalent_within=margin)
+        kept = {name: getattr(study, name) for name in ("path", "paper", "arms", "lines")}
+        return compare(analyse(make_results(arms, metrics=(metric,), **kept)))["m", "uniform"]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("shift", "margin", "said"),
+    [(0.1, 1.0, "same"), (7.0, 1.0, "differs"), (-0.1, None, "open"), (-7.0, None, "differs")],
+)
+def test_a_claim_of_no_difference_is_met_by_equivalence_alone(agreement, shift, margin, said):
+    found = agreement(shift, "0", margin=margin)
+    assert (found.claim, found.agreement) == ("0", said)
+
+
+@pytest.mark.parametrize(
+    ("shift", "margin", "printed", "said"),
+    [
+        (7.0, None, 80.5, "same sign"),
+        (-7.0, None, 80.5, "opposite sign"),
+        (-0.15, None, 80.5, "opposite sign (open)"),
+        (0.1, 1.0, 80.5, "differs: ours is equivalent"),
+        (0.1, 1.0, 67.5, "same: both within the margin"),
+    ],
+)
+def test_a_claimed_difference_is_compared_by_sign(agreement, shift, margin, printed, said):
+    assert agreement(shift, "+", printed=printed, margin=margin).agreement == said
+
+
+def test_a_claim_stated_the_other_way_round_is_turned(agreement):
+    assert agreement(7.0, "-", reverse=True).claim == "+"
+
+
+def test_an_arm_that_has_another_reference_is_compared_to_that_ones_row(make_study_with_paper, make_results):
+    study = make_study_with_paper(rows=("Ours", None, "Uniform"))
+    arms = tuple(replace(arm, against="uniform" if arm.name == "control" else None) for arm in study.arms)
+    values = {name: {"m": {0: 1.0, 1: 2.0 + place}} for place, name in enumerate(("ours", "uniform", "control"))}
+    kept = {name: getattr(study, name) for name in ("path", "paper", "lines")}
+    found = compare(analyse(make_results(values, metrics=study.metrics, arms=arms, **kept)))
+    assert (found["m", "control"].value, found["m", "control"].delta) == (80.5, None)
+
+
+def test_a_row_that_the_paper_quotes_is_never_run(make_study_with_paper, tmp_path):
+    study = make_study_with_paper()
+    path = tmp_path / "papers" / "roy.yaml"
+    path.write_text(path.read_text().replace("{name: Uniform, values", "{name: Uniform, own: false, values"))
+    (fault,) = check_published(study)
+    assert str(fault).endswith(
+        "toy.yaml:9: paper_rows.uniform: 'Uniform' is quoted by the paper from others: never run; "
+        "expected one of Ours, Quoted"
+    )
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in sorted(STUDIES.glob("*.yaml")) if "\npaper:" in file.read_text()],
+    ids=lambda file: file.stem,
+)
+def test_no_shipped_study_runs_a_quoted_row(file, make_study):
+    from ruamel.yaml import YAML
+
+    raw = YAML(typ="safe").load(file)
+    table = published_table(make_study(["a"], (), path=file, paper=raw["paper"]))
+    assert not table.quoted & set(raw.get("paper_rows", {}).values())
 
 
 def test_an_arm_without_row_is_left_out(make_comparisons):

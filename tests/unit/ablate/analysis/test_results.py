@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablate.analysis.results import gather
+from ablate.analysis.results import collect, gather
 from ablate.plan.model import Plan, PlannedTrial
 from ablate.store import RunFacts, Store
 from ablate.study.model import Metric
@@ -81,3 +81,34 @@ def test_an_unknown_arm_or_metric_is_a_key_error(store, make_plan):
         results.arm("theirs")
     with pytest.raises(KeyError, match="c"):
         results.metric("c")
+
+
+def staged_plan(make_plan):
+    """Two seeds of one arm, each with a stage of its own."""
+    plan = make_plan([("ours", 1, 0)])
+    stages = [TrialSpec(task="toy:pre", parameters={}, seed=seed) for seed in (0, 1)]
+    specs = [TrialSpec(task="toy:run", parameters={}, seed=one.seed, needs={"pre": one.id}) for one in stages]
+    trials = [PlannedTrial(spec=spec, role="stage", name="pre") for spec in stages]
+    trials += [PlannedTrial(spec=spec, role="arm", name="ours") for spec in specs]
+    return Plan(study=plan.study, scale="quick", seeds=(0, 1), trials=tuple(trials), configuration={})
+
+
+@pytest.mark.parametrize(
+    ("stage", "pending"),
+    [(None, {1}), (Status.FINISHED, {1}), (Status.INTERRUPTED, {1}), (Status.FAILED, set()), (Status.PRUNED, set())],
+)
+def test_a_seed_is_pending_until_it_ended_or_its_stage_was_lost(make_plan, stage, pending):
+    plan = staged_plan(make_plan)
+    ended = [(plan.trials[0], Status.FINISHED), (plan.trials[2], Status.FINISHED)]
+    ended += [] if stage is None else [(plan.trials[1], stage)]
+    outcomes = {one.spec.id: Outcome(trial_id=one.spec.id, attempt=1, status=status) for one, status in ended}
+    (found,) = collect(plan, outcomes).arms
+    assert (found.planned, found.pending) == ((0, 1), pending)
+
+
+@pytest.mark.parametrize(("status", "pending"), [(Status.FAILED, set()), (Status.INTERRUPTED, {1})])
+def test_a_failed_trial_has_ended_and_an_interrupted_one_has_not(store, make_plan, status, pending):
+    plan = make_plan([("ours", 1, 0), ("ours", 1, 1)])
+    end(store, plan.trials[0], metrics={"a": 1.0, "b": 2.0})
+    end(store, plan.trials[1], status)
+    assert gather(plan, store).arm("ours").pending == pending

@@ -1,5 +1,6 @@
 """How commands end: exit codes, sentences, tracebacks kept away."""
 
+import json
 import os
 import re
 import subprocess
@@ -105,3 +106,27 @@ def test_the_command_to_go_on_with_can_be_pasted(monkeypatch: pytest.MonkeyPatch
     assert same_command() == "bin/ablate run 'my study.yaml' 'method.sizes=[1,2]'"
     monkeypatch.setattr("shutil.which", lambda name: str(program))
     assert same_command() == "ablate run 'my study.yaml' 'method.sizes=[1,2]'"
+
+
+def test_an_option_that_must_not_be_given_again_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    for given in (["--reuse", "none"], ["--reuse=none"]):
+        monkeypatch.setattr("sys.argv", ["ablate", "run", *given, "x.yaml", "none=1"])
+        assert same_command(without="--reuse") == "ablate run x.yaml none=1"
+        assert same_command().split()[1:] == ["run", *given, "x.yaml", "none=1"]
+
+
+def test_a_program_gets_faults_as_json_and_other_errors_as_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    def ending(error: Exception) -> None:
+        def command(*, as_json: bool) -> ExitCode:
+            raise error
+
+        with pytest.raises(Exit):
+            guarded(command)(as_json=True)
+
+    ending(StudyError([Fault(message="unknown key", path=Path("a.yaml"), line=3, column=5, key="x")]))
+    said = capsys.readouterr()
+    fault = {"path": "a.yaml", "line": 3, "column": 5, "key": "x", "message": "unknown key"}
+    assert (json.loads(said.out), said.err) == ([fault], "")
+    ending(BackendError("Ray could not be started"))
+    assert capsys.readouterr() == ("", "Ray could not be started\n")

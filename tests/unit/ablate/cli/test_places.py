@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.cli.places import heading, named, project_folder, store_root
+from ablate.cli.places import complete_files, complete_studies, heading, named, project_folder, store_root
 from ablate.errors import StudyError
 
 
@@ -56,3 +56,30 @@ def test_a_file_that_is_no_text_has_no_heading(tmp_path: Path) -> None:
     path = tmp_path / "picture.yaml"
     path.write_bytes(b"\xff\xfe\x00")
     assert heading(path) is None
+
+
+def test_the_shell_completes_files_from_the_project_and_from_the_path_typed(project: Path) -> None:
+    (project / "other").mkdir()
+    (project / "other.yaml").touch()
+    assert complete_files("") == ["studies/weights.yaml"]
+    assert complete_files("st") == ["studies/", "studies/weights.yaml"]
+    assert complete_files("oth") == ["other.yaml", "other/"]
+    assert complete_files("no[") == []
+
+
+def test_the_shell_completes_names_from_the_store(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for root in ("runs", "elsewhere"):
+        (project / root / "studies" / f"seen_in_{root}").mkdir(parents=True)
+        (project / root / "studies" / f"seen_in_{root}" / "plan.json").touch()
+    monkeypatch.delenv("ABLATE_STORE", raising=False)
+    assert complete_studies("s") == ["seen_in_runs", "studies/", "studies/weights.yaml"]
+    monkeypatch.setenv("ABLATE_STORE", str(project / "elsewhere"))
+    assert complete_studies("seen") == ["seen_in_elsewhere"]
+
+
+def test_a_heading_names_the_published_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("study: a\npaper: roy2022/table3   # theirs\n")
+    found = heading(path)
+    assert found is not None
+    assert found.paper == "roy2022/table3"

@@ -129,7 +129,7 @@ def test_stages_that_are_free_stand_by_their_resources(plan, toy_project) -> Non
 def test_two_arms_that_resolve_to_the_same_trials_are_refused(faults_of, toy_project) -> None:
     toy_project.edit("rough: {method.sigma_mm: 20}", "rough: {method.sigma_mm: 5}")
     assert faults_of() == [
-        "studies/toy.yaml:12: arms.rough: resolves to the same trials as arm 'ours': what it sets changes nothing"
+        "studies/toy.yaml:12:3: arms.rough: resolves to the same trials as arm 'ours': what it sets changes nothing"
     ]
 
 
@@ -137,7 +137,7 @@ def test_a_task_that_drops_the_seed_of_its_stage_is_refused(faults_of, toy_proje
     toy_project.edit("task: toy.tasks:run", "task: toy.tasks:seedless")
     (fault,) = faults_of()
     assert fault == (
-        "studies/toy.yaml:9: needs: task toy.tasks:seedless takes no seed but needs stage 'adapted', "
+        "studies/toy.yaml:9:1: needs: task toy.tasks:seedless takes no seed but needs stage 'adapted', "
         "which does: give it `seed: int`"
     )
 
@@ -148,9 +148,9 @@ def test_a_task_that_cannot_be_imported_is_told_with_its_line_beside_other_fault
     assert faults_of("method=smoth") == [
         "command line: method: conf/method has no option 'smoth'; expected one of sharp, smooth "
         "-- did you mean 'smooth'?",
-        "studies/toy.yaml:6: stages.pretrained.task: task toy.tasks:pretrian cannot be used: "
+        "studies/toy.yaml:6:16: stages.pretrained.task: task toy.tasks:pretrian cannot be used: "
         "toy.tasks has no 'pretrian' -- did you mean 'pretrain'?",
-        "studies/toy.yaml:8: task: task toy.taks:run cannot be used: there is no module toy.taks "
+        "studies/toy.yaml:8:1: task: task toy.taks:run cannot be used: there is no module toy.taks "
         "-- did you mean 'tasks'?",
     ]
 
@@ -158,7 +158,7 @@ def test_a_task_that_cannot_be_imported_is_told_with_its_line_beside_other_fault
 def test_a_missing_parameter_points_to_the_base(faults_of, toy_project) -> None:
     toy_project.edit("sigma_mm: float = 10.0", "sigma_mm: float", name="toy/tasks.py")
     toy_project.edit("sigma_mm: 5\n", "", name="conf/method/smooth.yaml")
-    assert faults_of() == ["studies/toy.yaml:4: method.sigma_mm: missing: task toy.tasks:run needs it"]
+    assert faults_of() == ["studies/toy.yaml:4:1: method.sigma_mm: missing: task toy.tasks:run needs it"]
 
 
 def test_all_faults_of_the_parameters_are_told_at_once_where_they_were_set(faults_of, toy_project, golden) -> None:
@@ -179,3 +179,33 @@ def test_a_check_imports_neither_torch_nor_what_runs_trials(toy_project) -> None
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_a_plan_knows_the_files_behind_each_code_fingerprint(plan) -> None:
+    found = plan()
+    assert {spec.code for spec in found.specs.values()} == set(found.code)
+    (files,) = found.code.values()
+    assert list(files) == ["toy/__init__.py", "toy/noise.py", "toy/tasks.py"]
+
+
+def test_equal_configurations_are_bound_and_data_is_looked_at_once(plan, toy_project) -> None:
+    toy_project.edit(
+        "    def fingerprint(self) -> str:\n",
+        "    def fingerprint(self) -> str:\n        (Path('looked')).open('a').write('x')\n",
+        name="toy/tasks.py",
+    )
+    toy_project.edit("rough: {method.sigma_mm: 20}", "rough: {data.num_samples: 9}")
+    plan()
+    assert (toy_project.root / "looked").read_text() == "xx"  # one for each of the two configurations of the data
+
+
+def test_twins_that_a_design_made_are_told_at_the_design(faults_of, toy_project) -> None:
+    toy_project.edit(
+        "reference: ours\n",
+        "design:\n  kind: factorial\n  factors:\n    sigma: {key: method.sigma_mm, values: [7, 8]}\n"
+        "    size: {levels: {small: {}, same: {method.num_steps: 4}}}\n",
+    )
+    toy_project.edit("arms:\n  ours: {}\n  rough: {method.sigma_mm: 20}\n  by weight: {method.kind: weighted}\n", "")
+    first, second = faults_of()
+    assert "design: sigma=7, size=same: resolves to the same trials as arm 'sigma=7, size=small'" in first
+    assert "design: sigma=8, size=same: resolves to the same trials as arm 'sigma=8, size=small'" in second

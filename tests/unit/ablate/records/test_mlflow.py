@@ -3,10 +3,13 @@
 import logging
 import subprocess
 import sys
+from queue import SimpleQueue
 
 import pytest
 
-from ablate.records.mlflow import MlflowMirror, default_tracking_uri, find_study, mirror_report
+from ablate.records.mlflow import MlflowMirror, mirror_report
+from ablate.records.mlflow_client import default_tracking_uri
+from ablate.records.mlflow_ui import find_study
 from ablate.trial import Status
 
 
@@ -64,7 +67,12 @@ def test_a_run_holds_parameters_tags_metrics_curves_and_files(mirror, plan, work
     }
     assert run.data.metrics["error"] == 61.0
     assert curve(look, "ours seed 1") == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
-    assert {file.path for file in found.client.list_artifacts(run.info.run_id)} == {"config.json", "log.txt"}
+    files = {file.path for file in found.client.list_artifacts(run.info.run_id)}
+    assert files == {"config.json", "log.txt", "files"}
+    (figures,) = found.client.list_artifacts(run.info.run_id, "files")
+    assert [file.path for file in found.client.list_artifacts(run.info.run_id, figures.path)] == [
+        "files/figures/poses.svg"
+    ]
 
 
 def test_a_second_mirror_changes_nothing(mirror, plan, worker, look):
@@ -175,7 +183,7 @@ def test_a_deleted_experiment_is_brought_back(mirror, plan, worker, look):
 
 
 def test_a_database_that_is_none_costs_one_line(mirror, plan, store, worker, caplog):
-    store.root.mkdir(parents=True)
+
     (store.root / "mlflow.db").write_text("this is no database, and long enough to be read as one" * 10)
     listening = mirror()
     listening.started(plan.trials[0].spec, 1)
@@ -193,9 +201,68 @@ def test_a_study_is_found_with_the_runs_of_its_arms(mirror, plan, store, worker)
     for trial in reversed(plan.trials):
         worker.carry_out(trial)
     mirror().close()
-    found = find_study(uri, "weights")
-    assert len(found.run_ids) == 4
-    assert find_study(uri, "weight") is None
+    assert len(find_study(uri, "weights").run_ids) == 4
+
+
+def test_only_what_differs_between_the_arms_is_tagged(mirror, plan, worker, look):
+    for trial in plan.trials:
+        worker.carry_out(trial)
+    mirror().close()
+    runs = look().runs
+    tags = {
+        name: {key: value for key, value in run.data.tags.items() if key.startswith("arm.")}
+        for name, run in runs.items()
+    }
+    assert tags["uniform seed 1"] == {"arm.weighting": "uniform"}
+    assert tags["ours seed 0"] == {"arm.weighting": "ours"}
+    assert tags["detector"] == {}
+
+
+def test_a_run_names_what_it_worked_on(mirror, plan, worker, look):
+    for trial in plan.trials[:2]:
+        worker.carry_out(trial)
+    mirror().close()
+    runs = look().runs
+    (data,) = runs["detector"].inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("data", "0123456789abcdef0123")
+    (stage,) = runs["ours seed 0"].inputs.dataset_inputs
+    assert (stage.dataset.name, stage.dataset.digest) == ("detector", plan.trials[0].spec.id)
+    assert {tag.key: tag.value for tag in stage.tags} == {"mlflow.data.context": "stage"}
+
+
+def test_the_load_of_the_machine_is_shown(mirror, plan, worker, look):
+    worker.carry_out(plan.trials[1])
+    mirror().close()
+    found = curve(look, "ours seed 0", "system/cpu_utilization_percentage")
+    assert found == [(0, 50.0), (1, 51.0), (2, 52.0)]
+
+
+def test_the_description_is_rewritten_while_trials_end(store, plan, worker, look):
+    """Once per interval, from the store; one that cannot be made yet changes nothing."""
+    texts = iter(["| one |", ValueError("nothing yet"), "| three |"])
+    asked = SimpleQueue()
+
+    def description():
+        text = next(texts)
+        asked.put(text)
+        if isinstance(text, Exception):
+            raise text
+        return text
+
+    mirror = MlflowMirror(plan, store, None, description, interval_s=0.0)
+    for trial in plan.trials[:3]:
+        worker.carry_out(trial)
+        mirror.ended(trial.spec, store.record(trial.spec.id).outcome)
+        asked.get(timeout=60)
+    mirror.close()
+    assert look().runs["weights quick"].data.tags["mlflow.note.content"] == "| three |"
+
+
+def test_the_description_waits_for_its_time(store, plan, worker):
+    mirror = MlflowMirror(plan, store, None, lambda: pytest.fail("asked too early"), interval_s=3600.0)
+    worker.carry_out(plan.trials[0])
+    mirror.ended(plan.trials[0].spec, store.record(plan.trials[0].spec.id).outcome)
+    mirror.close()
 
 
 def test_importing_the_mirror_loads_no_mlflow():

@@ -1,6 +1,8 @@
 """The reports as files: what is written where, and that the page stands on its own."""
 
+import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -12,7 +14,7 @@ from ablate.report.terminal import summary_table
 from ablate.study.model import Curve
 from ablate.trial import Status
 
-VOID = {"meta", "link", "br"}
+VOID = {"meta", "link", "br", "img"}
 
 
 class Balanced(HTMLParser):
@@ -48,6 +50,9 @@ def test_reports_lie_in_the_studys_folder(plan, store):
     files = write_report(plan, store)
     folder = store.root / "studies" / "weights"
     assert (files.markdown, files.html) == (folder / "report.md", folder / "report.html")
+    names = ["report.md", "report.html", "report.tex", "table.tex", "results.csv", "contrasts.csv", "report.json"]
+    assert files.files == (*(folder / name for name in names), *files.figures)
+    assert all(path.is_file() for path in (*files.files, folder / "summary.json"))
     assert files.figures == (folder / "figures" / "error_in_training.svg",)
     assert "](figures/error_in_training.svg)" in files.markdown.read_text()
     assert files.result_table.count("| **ours** (reference)") == 2
@@ -55,9 +60,8 @@ def test_reports_lie_in_the_studys_folder(plan, store):
 
 def test_a_report_is_the_same_each_time(plan, store):
     first = write_report(plan, store)
-    texts = [path.read_text() for path in (first.markdown, first.html, *first.figures)]
-    again = write_report(plan, store)
-    assert [path.read_text() for path in (again.markdown, again.html, *again.figures)] == texts
+    texts = [path.read_text() for path in first.files]
+    assert [path.read_text() for path in write_report(plan, store).files] == texts
 
 
 def test_a_kept_markdown_report_has_its_figures_in_a_folder_of_its_name(plan, store, tmp_path):
@@ -71,13 +75,44 @@ def test_the_page_is_whole_and_fetches_nothing(page):
     parser.feed(page)
     assert parser.open == []
     assert parser.fetched == []
-    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
+    written = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"|http-equiv', "", written)
+    assert "default-src 'none'" in page
+
+
+def test_plotly_is_inside_where_there_is_something_to_move_about_in(make_plan, store, page):
+    assert len(page) > 3_000_000
+    assert "Plotly.react" in page
+    still = write_report(make_plan(curves=()), store).html.read_text()
+    assert "<script" not in still
+    assert len(still) < 100_000
+
+
+def test_the_script_reads_the_lines_that_the_drawing_shows(page, plan):
+    found = re.search(r'<script type="application/json" id="plots">(.*?)</script>', page)
+    (figure,) = json.loads(found.group(1))["figures"]
+    (panel,) = figure["panels"]
+    assert [line["label"] for line in panel["lines"]] == [arm.name for arm in plan.study.arms]
+    line = panel["lines"][0]
+    assert line["x"] == list(range(0, 100, 10))
+    assert all(low < mean < high for low, mean, high in zip(line["low"], line["y"], line["high"], strict=True))
+
+
+def test_names_stay_text_in_the_scripts_data(make_plan, make_study, finish_trial, store):
+    arms = make_study().arms[:2]
+    plan = make_plan(arms=(arms[0], replace(arms[1], name="</script><b>x</b>")))
+    for trial in plan.trials:
+        finish_trial(trial)
+    page = write_report(plan, store).html.read_text()
+    assert "</script><b>" not in page
+    assert "&lt;/script&gt;&lt;b&gt;x&lt;/b&gt;" in page
 
 
 def test_the_page_escapes_what_the_study_says(page):
     assert "Weighting &lt;the&gt; views" in page
     assert "<strong>prevent damage</strong>" in page
-    assert "<script" not in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
 
 
 def test_the_page_shows_table_contrasts_paper_and_curves(page):
@@ -130,14 +165,15 @@ def test_what_is_missing_is_named_with_its_log(make_plan, finish_trial, store):
     log = f"log: trials/{plan.trials[-2].spec.id}/log.txt"
     assert "8 of 10 trials finished" in text
     assert f"- learned weights seed 1: failed: ValueError: loss is NaN ({log})" in text
-    assert "- learned weights seed 2: not run" in text
+    assert "- learned weights seed 2: not run\n" in text
     assert "- learned weights and ours: only one of the two has seed 1, 2, which takes no part (every metric)" in text
 
 
 def test_a_plan_of_which_nothing_ran_gives_a_report(make_plan, store):
     text = write_report(make_plan(), store).markdown.read_text()
     assert "0 of 10 trials finished" in text
-    assert "missing" in text
+    assert "- without weights seeds 0 to 2: not run" in text
+    assert "- detector: not run" in text
 
 
 def test_a_table_the_paper_does_not_have_is_refused(make_plan, store):
@@ -169,3 +205,16 @@ def test_a_band_is_the_interval_over_seeds(plan, store):
     line = write_report(plan, store).content.curves[0].panels[0].lines[0]
     assert (line.label, line.num_seeds, line.steps) == ("ours", 3, tuple(range(0, 100, 10)))
     assert all(low < mean < high for low, mean, high in zip(line.low, line.mean, line.high, strict=True))
+
+
+def test_a_study_without_randomness_speaks_of_no_seeds_and_no_p(make_plan, finish_trial, store):
+    plan = make_plan(num_seeds=1)
+    trials = tuple(replace(trial, spec=replace(trial.spec, seed=None)) for trial in plan.trials)
+    plan = replace(plan, trials=trials)
+    for trial in plan.trials:
+        finish_trial(trial)
+    text = write_report(plan, store).markdown.read_text()
+    assert "n = 1, the task takes no seed" in text
+    assert re.search(r"without weights is worse than ours, \+1\d\.\d+ mm \(deterministic: no seed\)", text)
+    assert "Nothing is random" in text
+    assert "Holm-adjusted" not in text

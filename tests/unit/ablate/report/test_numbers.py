@@ -1,9 +1,14 @@
 """How numbers are written."""
 
+import json
+
 import pytest
 
-from ablate.analysis.contrasts import Estimate, estimate
+from ablate.analysis.intervals import Estimate, estimate
+from ablate.report.curves import CurveData, Line, Panel
 from ablate.report.numbers import decimals_for, duration, fixed, interval, p_value, printed_decimals, seeds_text
+from ablate.report.plots import plots_json
+from ablate.study.model import Curve
 
 
 @pytest.mark.parametrize(
@@ -54,3 +59,10 @@ def test_printed_numbers_share_their_decimals():
 )
 def test_seeds(seeds, text):
     assert seeds_text(seeds) == text
+
+
+def test_a_band_that_reaches_zero_ends_at_the_foot_of_a_logarithmic_axis():
+    line = Line(label="a", steps=(0, 1), mean=(2.0, 0.5), low=(1.0, -3.0), high=(3.0, 4.0), num_seeds=2)
+    data = CurveData(curve=Curve(title="t", metrics=("m",), log=True), panels=(Panel(title="", lines=(line,)),))
+    (figure,) = json.loads(plots_json([data]))["figures"]
+    assert figure["panels"][0]["lines"][0]["low"] == [1.0, 0.5]

@@ -6,7 +6,9 @@ from ablate.backends.local import LocalBackend
 from ablate.errors import BackendError, ExitCode
 from ablate.plan.expand import expand
 from ablate.plan.file import load_plan
+from ablate.plan.subjects import subjects
 from ablate.run.execute import execute
+from ablate.store import Store, TrialIndex
 from ablate.study.load import load_study
 from ablate.trial import Status
 
@@ -125,3 +127,78 @@ def test_a_faulty_recorder_is_reported_once_and_muted_and_the_others_hear_all(to
     messages = [record for record in caplog.records if "Faulty failed" in record.message]
     assert len(messages) == 1
     assert "the listener's disk is full" in messages[0].exc_text
+
+
+ADAPTIVE = "replicates: {min: 3, max: 8, until: decided, metric: multi/error}"
+NOISY = '''
+"""A task whose rough arm is clearly worse, and whose weighted one differs by noise alone."""
+
+import random
+
+from toy.tasks import Method
+
+
+def run(*, method: Method, seed: int) -> dict[str, float]:
+    """Return noise, and the arm's own part."""
+    worse = 9.0 if method.sigma_mm == 20 else 0.0
+    noise = random.Random(f"{method.kind} {seed}").gauss(0.0, 1.0)
+    return {"error": worse + noise + seed, "multi/error": worse + noise + seed}
+'''
+
+
+@pytest.fixture
+def adaptive(toy):
+    toy.project.write("toy/noisy.py", NOISY)
+    toy.project.edit("task: toy.tasks:run\nneeds: [adapted]", "task: toy.noisy:run")
+    toy.project.edit('stages:\n  pretrained: {task: "toy.tasks:pretrain"}\n', "")
+    toy.project.edit('  adapted: {task: "toy.tasks:adapt", needs: [pretrained]}\n', "")
+    toy.project.edit(", data=dots", "")
+    toy.project.edit("replicates: 2", ADAPTIVE)
+    return expand(load_study(toy.project.study))
+
+
+def _num_seeds(plan, ids):
+    return {
+        arm.name: sum(trial.spec.id in ids for trial in plan.trials if trial.name == arm.name)
+        for arm in plan.study.arms
+    }
+
+
+def test_seeds_go_to_the_undecided_and_what_was_never_asked_for_is_not_left_over(toy, adaptive):
+    listener = Listener()
+    summary = execute(adaptive, store=toy.store, backend=LocalBackend(), recorders=[listener])
+    assert summary.exit_code is ExitCode.DONE
+    assert summary.num_interrupted == 0
+    seeds = _num_seeds(adaptive, set(listener.ended_ids))
+    assert seeds["by weight"] == seeds["ours"] == 8  # nothing but noise: undecided to the end
+    assert 3 <= seeds["rough"] < 8
+    assert summary.num_finished == sum(seeds.values())
+    again = execute(adaptive, store=toy.store, backend=Untouchable())
+    assert (again.num_cached, again.exit_code) == (summary.num_finished, ExitCode.DONE)
+
+
+@pytest.mark.parametrize("num_before", [0, 1, 5, 9, 12, 15])
+def test_an_adaptive_run_that_was_stopped_ends_with_the_same_trials(toy, adaptive, num_before):
+    listener = Listener()
+    stopped = execute(
+        adaptive,
+        store=toy.store,
+        backend=LocalBackend(),
+        recorders=[listener],
+        stopping=lambda: len(listener.ended_ids) >= num_before,
+    )
+    assert (stopped.num_finished, stopped.exit_code) == (num_before, ExitCode.INTERRUPTED)
+    execute(adaptive, store=toy.store, backend=LocalBackend(), recorders=[listener])
+    assert len(listener.ended_ids) == len(set(listener.ended_ids))
+    other = Store(toy.project.root / "other")
+    undisturbed = Listener()
+    execute(adaptive, store=other, backend=LocalBackend(), recorders=[undisturbed])
+    assert sorted(listener.ended_ids) == sorted(undisturbed.ended_ids)
+
+
+def test_before_anything_runs_subjects_and_code_are_noted(toy):
+    execute(toy.plan, store=toy.store, backend=LocalBackend(), stopping=lambda: True)
+    index = TrialIndex(toy.store.root)
+    noted = subjects(toy.plan)
+    assert [index.trials(noted[id_]) for id_ in toy.plan.specs] == [[id_] for id_ in toy.plan.specs]
+    assert {digest: index.code(digest) for digest in toy.plan.code} == toy.plan.code

@@ -170,3 +170,45 @@ def test_a_line_torn_by_a_crash_is_left_out(store, spec):
     store.rewind_curves(spec.id, 1, 1)
     _report(store, spec.id, 1, 2, x=2.0)
     assert [point.step for point in store.curves(spec.id)] == [1, 2]
+
+
+def test_a_specification_that_a_crash_tore_is_written_again(store, spec):
+    path = store.folder(spec.id) / "spec.json"
+    path.write_text(path.read_text()[:20])
+    with pytest.raises(StoreError, match="expected a JSON object"):
+        store.read_spec(spec.id)
+    store.write_spec(spec)
+    assert store.read_spec(spec.id) == spec
+
+
+def test_a_specification_is_on_the_disk_before_the_first_attempt(store, spec, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    other = TrialSpec(task="m:g", parameters={}, seed=None)
+    store.write_spec(other)
+    assert flushed == []
+    store.claim(other.id)
+    assert flushed[:2] == [str(store.folder(other.id) / "spec.json"), str(store.folder(other.id))]
+
+
+def test_a_trial_that_is_put_aside_begins_anew_and_its_record_stays(store, spec):
+    attempt = store.claim(spec.id)
+    _report(store, spec.id, attempt, 1, loss=1.0)
+    store.save_checkpoint(spec.id, attempt, 1, {"x": 1})
+    _finish(store, spec.id, attempt, metrics={"loss": 1.0})
+    before = (store.folder(spec.id) / "record.json").read_text()
+    assert not store.was_put_aside(spec.id)
+    store.put_aside(spec.id)
+    assert store.was_put_aside(spec.id)
+    assert (store.record(spec.id), store.curves(spec.id), store.load_checkpoint(spec.id)) == (None, [], None)
+    assert (store.folder(spec.id) / "replaced-1.json").read_text() == before
+    assert store.claim(spec.id) == 2
+    assert not store.was_put_aside(spec.id)
+    _finish(store, spec.id, 2, metrics={"loss": 2.0})
+    assert store.record(spec.id).metrics == {"loss": 2.0}
+
+
+def test_putting_aside_what_never_ran_does_nothing(store, spec):
+    store.put_aside(spec.id)
+    assert not store.was_put_aside(spec.id)
+    assert store.read_spec(spec.id) == spec

@@ -84,3 +84,29 @@ def test_a_module_that_fails_to_import_is_told_with_its_line(toy_project, text: 
 def test_a_signature_that_no_configuration_fills_is_refused(toy_project, signature: str, reason: str) -> None:
     toy_project.write("toy/odd.py", f"class Opaque: ...\ndef run({signature}): ...\n")
     assert reason in fault_of("toy.odd:run")
+
+
+def test_a_task_may_declare_the_metrics_it_returns(toy_project) -> None:
+    code = """
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+class Errors(TypedDict):
+    error: float
+
+Slashes = TypedDict("Slashes", {"multi/error": float, "error": float})
+
+def typed(*, seed: int) -> Errors: ...
+def slashes(*, seed: int) -> "Slashes": ...
+def literal(*, seed: int) -> dict[Literal["error", "multi/error"], float]: ...
+def mapping(*, seed: int) -> Mapping[Literal["error"], float]: ...
+def untold(*, seed: int): ...
+"""
+    toy_project.write("toy/tasks.py", (toy_project.root / "toy/tasks.py").read_text() + code)
+    assert load_task("toy.tasks:typed").metrics == ("error",)
+    assert load_task("toy.tasks:slashes").metrics == ("multi/error", "error")
+    assert load_task("toy.tasks:literal").metrics == ("error", "multi/error")
+    assert load_task("toy.tasks:mapping").metrics == ("error",)
+    assert load_task("toy.tasks:untold").metrics is None
+    assert load_task("toy.tasks:run").metrics is None

@@ -1,0 +1,1 @@
+"""A package that knows nothing of `ablate`, nor `ablate` of it: forecasting the water level at a gauge."""
