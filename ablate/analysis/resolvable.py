@@ -4,10 +4,13 @@ import math
 from dataclasses import dataclass
 
 from ablate.analysis.contrasts import Analysis
-from ablate.analysis.intervals import SIGNIFICANCE, t_quantile
+from ablate.analysis.intervals import SIGNIFICANCE, Estimate, t_quantile
 
 POWER = 0.8
 """Chance to find a difference of the size that is called resolvable."""
+
+ROUNDING = 1e-12
+"""Spread relative to the mean below which differences are equal but for rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,20 +37,24 @@ def resolvable(analysis: Analysis, num_seeds: int) -> dict[str, Resolvable]:
     The largest sd over the contrasts is taken, so that every contrast resolves at least this much.
 
     Returns:
-        Nothing for a metric without a contrast of two pairs; nothing at all below two seeds.
+        Nothing for a metric without a contrast that spreads over two pairs; nothing at all below two seeds.
     """
     if num_seeds < 2:
         return {}
     found = {}
     for metric, contrasts in analysis.contrasts.items():
-        spreads = [
-            (one.estimate.sd, one.estimate.n) for one in contrasts if one.estimate and one.estimate.sd is not None
-        ]
+        spreads = [(sd, one.estimate.n) for one in contrasts if one.estimate and (sd := _spread(one.estimate))]
         if spreads:
             sd, basis = max(spreads)
             effect = smallest_effect(num_seeds)
             found[metric] = Resolvable(difference=sd * effect, sd=sd, basis_seeds=basis, num_contrasts=len(spreads))
     return found
+
+
+def _spread(differences: Estimate) -> float:
+    """Give the sd, 0 where it is none or comes from rounding alone: that says nothing about further seeds."""
+    sd = differences.sd or 0.0
+    return sd if sd > ROUNDING * abs(differences.mean) else 0.0
 
 
 def smallest_effect(num_seeds: int) -> float:

@@ -16,13 +16,13 @@ _MOST_METRICS = 3
 def time_needed(plan: "Plan", store: "Store", waiting: Collection[str]) -> "Estimate | None":
     """Estimate the time of the trials that wait, on this machine's CPUs, from finished trials of the same tasks.
 
-    Looks at the plan's own trials and at those of the study's last plan. `None` where none of these has finished.
+    Looks at the plan's own trials and at those of the study's last plan at this scale. `None` where none of these has finished.
     """
     from ablate.plan.file import places_of_last_plan
     from ablate.run.estimate import TimeLeft
     from ablate.trial import Status
 
-    last = [spec for specs in places_of_last_plan(store.root, plan.study.name).values() for spec in specs]
+    last = [spec for specs in places_of_last_plan(store.root, plan.study.name, plan.scale).values() for spec in specs]
     tasks = {spec.id: spec.task for spec in (*last, *plan.specs.values())}
     left = TimeLeft()
     num_known = 0

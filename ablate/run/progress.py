@@ -67,6 +67,8 @@ class Progress:
             record = store.record(trial_id)
             if record is not None:
                 self._time_left.learn(self._specs[trial_id].task, record.run.seconds)
+        self._at_most = "at most " if plan.study.adaptive else ""  # results may ask for less
+        self._num_trials = f"{self._at_most}{len(self._specs)}"
         self._num_slots = 1
         self._last_line_s = clock()
         self._live: Live | None = None
@@ -90,7 +92,7 @@ class Progress:
             if running is not None:
                 running.step, running.metrics = report.step, report.metrics
         if self._live is None and self._clock() - self._last_line_s >= HEARTBEAT_S:
-            self._say(f"{self._counts()}; {self._estimate()}")
+            self._say(self._state())
 
     def ended(self, spec: TrialSpec, outcome: Outcome) -> None:
         """Say how an attempt ended."""
@@ -102,7 +104,7 @@ class Progress:
             elif outcome.status is Status.FAILED:
                 self._failed.add(spec.id)
         label = self._labels.get(spec.id, spec.id)
-        place = f"[{len(self._finished)}/{len(self._specs)}] {label}"
+        place = f"[{len(self._finished)}/{self._num_trials}] {label}"
         if outcome.status is Status.FAILED:
             log = self._store.log_path(spec.id)
             self._say(
@@ -123,15 +125,19 @@ class Progress:
         self._last_line_s = self._clock()
         self._console.print(Text(text, style=style), soft_wrap=True)
 
+    def _state(self) -> str:
+        estimate = self._estimate()
+        return f"{self._counts()}; {self._at_most if estimate.num_known else ''}{estimate}"
+
     def _counts(self) -> str:
         with self._lock:
             unreachable = find_unreachable(self._specs, self._failed)
             num_waiting = len(self._specs.keys() - self._finished - self._failed - self._running.keys() - unreachable)
-            parts = [f"{len(self._finished)} of {len(self._specs)} finished"]
+            parts = [f"{len(self._finished)} of {self._num_trials} finished"]
             parts += [f"({self._num_cached} before)"] if self._num_cached else []
             states = {
                 "running": len(self._running),
-                "waiting": num_waiting,
+                "waiting or not needed" if self._at_most else "waiting": num_waiting,
                 "failed": len(self._failed),
                 "unreachable": len(unreachable),
             }
@@ -161,7 +167,7 @@ class Progress:
             table.add_row(Text(name), step, Text(_written(row.metrics)), duration(now_s - row.start_s))
         if len(rows) > MAX_ROWS:
             table.add_row(f"... and {len(rows) - MAX_ROWS} more", "", "", "")
-        return Group(table, Text(f"{self._counts()}; {self._estimate()}", style="bold"))
+        return Group(table, Text(self._state(), style="bold"))
 
 
 def _written(metrics: Mapping[str, float]) -> str:

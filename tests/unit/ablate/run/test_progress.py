@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from ablate.run.progress import HEARTBEAT_S, Progress
+from ablate.study.model import Adaptive
 from ablate.trial import Report, Status
 
 
@@ -48,6 +49,20 @@ def test_without_a_terminal_each_end_is_one_line(toy, clock):
         "[1/9] pretrained: finished in 3 s; start 4",
         "[2/9] adapted seed 0: finished in 3 s; start 4",
     ]
+
+
+def test_where_results_decide_how_many_seeds_there_are_every_number_is_an_upper_bound(toy, clock):
+    study = replace(toy.plan.study, adaptive=Adaptive(min=1, max=2, step=1, metric="error"))
+    console = _console(is_terminal=False)
+    progress = Progress(replace(toy.plan, study=study), store=toy.store, console=console, clock=clock)
+    spec = toy.plan.specs[toy.ids["pretrained"]]
+    progress.started(spec, 1)
+    clock.now_s = HEARTBEAT_S
+    progress.reported(_report(spec.id, 1, error=1.0))
+    progress.ended(spec, toy.ends(spec.id, seconds=3.0))
+    first, second = _text(console).splitlines()
+    assert first.startswith("0 of at most 9 finished, 1 running, 8 waiting or not needed; time left: not known")
+    assert second.startswith("[1/at most 9] pretrained: finished")
 
 
 def test_a_failure_is_told_when_it_happens_with_its_reason_and_log(toy, clock):
