@@ -16,7 +16,8 @@ _MOST_METRICS = 3
 def time_needed(plan: "Plan", store: "Store", waiting: Collection[str]) -> "Estimate | None":
     """Estimate the time of the trials that wait, on this machine's CPUs, from finished trials of the same tasks.
 
-    Looks at the plan's own trials and at those of the study's last plan at this scale. `None` where none of these has finished.
+    Looks at the plan's own trials and at those of the study's last plan at this scale. `None` where none of these has
+    finished.
     """
     from ablate.plan.file import places_of_last_plan
     from ablate.run.estimate import TimeLeft
