@@ -11,8 +11,10 @@ from ablate.analysis.contrasts import Contrast
 from ablate.analysis.intervals import Estimate, Interval
 from ablate.plan.model import Plan
 from ablate.report.content import ReportContent
+from ablate.report.facts import Facts
 from ablate.report.sentences import missing_sentences, verdict_line
 from ablate.report.tables import headline_metrics
+from ablate.study.model import Arm, Study
 from ablate.trial import Json
 
 SCHEMA = 1
@@ -73,39 +75,20 @@ def report_json(content: ReportContent, plan: Plan) -> dict[str, Json]:
     Its keys: `schema`, `study`, `scale`, `setting`, `replication`, `plan`, `data`, `arms`, `metrics`, `estimates`,
     `contrasts`, `effects`, `shapley`, `paper`, `gaps`, `missing`, `cost`, `versions`, `configuration`, `pictures`.
     """
-    study, facts = content.study, content.facts
+    study, facts, results = content.study, content.facts, content.analysis.results
     found = {
         "schema": SCHEMA,
-        "study": {
-            "name": study.name,
-            "title": study.title,
-            "paper": study.paper,
-            "task": study.task,
-            "reference": study.reference,
-            "notes": study.notes,
-            "source": study.source,
-            "base": list(study.base),
-            "overrides": list(study.overrides),
-        },
-        "scale": content.analysis.results.scale,
+        "study": _study(study),
+        "scale": results.scale,
         "setting": content.setting,
         "replication": {
             "sentence": content.replication,
-            "seeds": list(content.analysis.results.seeds),
+            "seeds": list(results.seeds),
             "adaptive": asdict(study.adaptive) if study.adaptive else None,
         },
         "plan": {"version": plan.version, "trials": facts.num_trials, "finished": facts.num_finished},
         "data": _data(plan),
-        "arms": [
-            {
-                "name": arm.name,
-                "against": study.reference if arm.against is None else arm.against,
-                "overrides": dict(arm.overrides),
-                "levels": dict(arm.levels),
-                "paper_row": arm.paper,
-            }
-            for arm in study.arms
-        ],
+        "arms": [_arm(study, arm) for arm in study.arms],
         "metrics": [asdict(metric) for metric in study.metrics],
         "estimates": {
             metric: {arm: _estimate(found) for arm, found in arms.items()}
@@ -117,16 +100,10 @@ def report_json(content: ReportContent, plan: Plan) -> dict[str, Json]:
         },
         **_factors(content),
         "paper": _paper(content),
-        "gaps": [asdict(gap) for gap in content.analysis.results.gaps],
+        "gaps": [asdict(gap) for gap in results.gaps],
         "missing": missing_sentences(content),
         "cost": {"seconds": facts.seconds, "parts": [asdict(cost) for cost in facts.costs]},
-        "versions": {
-            "libraries": {name: list(found) for name, found in facts.versions.items()},
-            "code": {task: list(found) for task, found in facts.code.items()},
-            "hosts": list(facts.hosts),
-            "first": facts.first,
-            "last": facts.last,
-        },
+        "versions": _versions(facts),
         "configuration": dict(content.configuration),
         "pictures": [
             {"name": row.name, "seed": row.seed, "trials": {one.arm: one.trial_id for one in row.pictures}}
@@ -134,6 +111,40 @@ def report_json(content: ReportContent, plan: Plan) -> dict[str, Json]:
         ],
     }
     return {key: _storable(value) for key, value in found.items()}
+
+
+def _study(study: Study) -> dict[str, Json]:
+    return {
+        "name": study.name,
+        "title": study.title,
+        "paper": study.paper,
+        "task": study.task,
+        "reference": study.reference,
+        "notes": study.notes,
+        "source": study.source,
+        "base": list(study.base),
+        "overrides": list(study.overrides),
+    }
+
+
+def _arm(study: Study, arm: Arm) -> dict[str, Json]:
+    return {
+        "name": arm.name,
+        "against": study.reference if arm.against is None else arm.against,
+        "overrides": dict(arm.overrides),
+        "levels": dict(arm.levels),
+        "paper_row": arm.paper,
+    }
+
+
+def _versions(facts: Facts) -> dict[str, Json]:
+    return {
+        "libraries": {name: list(found) for name, found in facts.versions.items()},
+        "code": {task: list(found) for task, found in facts.code.items()},
+        "hosts": list(facts.hosts),
+        "first": facts.first,
+        "last": facts.last,
+    }
 
 
 def summary_json(content: ReportContent) -> dict[str, Json]:
