@@ -26,13 +26,16 @@ class Resources:
     """Where and with how much a trial runs; never hashed, because at most the last bits of a result depend on it.
 
     The number of threads follows `num_cpus`, and with it the order of sums. `deterministic` makes torch refuse
-    operations whose result varies from run to run, which some do on a GPU.
+    operations whose result varies from run to run, which some do on a GPU. An attempt that exceeds a limit fails, and
+    is not tried again in that run.
     """
 
     num_cpus: float = 1.0
     num_gpus: float = 0.0
     retries: int = 1
     deterministic: bool = False
+    time_limit_s: float | None = None
+    memory_limit_mib: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

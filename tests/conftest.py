@@ -1,10 +1,13 @@
 """A small project of a stranger's own, with a package, configuration and a study: what most tests of `ablate` run."""
 
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -186,6 +189,83 @@ def toy_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toy
     monkeypatch.chdir(project.root)
     yield project
     forget_toy()
+
+
+class Mark(NamedTuple):
+    """That one step of a trial was computed: for which trial, under which raylet, and when."""
+
+    trial_id: str
+    raylet: int
+    step: int
+    time_s: float
+
+
+@dataclass(frozen=True)
+class MarkedProject:
+    """The toy project with slow steps, each of which leaves a mark of where it was computed."""
+
+    root: Path
+    step_s: float = 0.1
+    num_steps: int = 30
+    wait_s: float = 60.0
+
+    def command(self, store: str, *options: str) -> list[str]:
+        """Give the command line that runs the study."""
+        main = "from ablate.cli.app import main; main()"
+        study = ["studies/toy.yaml", f"method.num_steps={self.num_steps}", "--store", store, "--mlflow", "off"]
+        return [sys.executable, "-c", main, "run", *study, *options]
+
+    def marks(self, store: str) -> list[Mark]:
+        """Read all marks of a run, in the order of time."""
+        found = []
+        for path in (self.root / store).glob("trials/*/artifacts/marks.txt"):
+            for line in path.read_text().splitlines():
+                raylet, step, time_s = line.split()
+                found.append(Mark(path.parents[1].name, int(raylet), int(step), float(time_s)))
+        return sorted(found, key=lambda mark: mark.time_s)
+
+    def wait(self, is_true: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:
+        """Wait until something is true, while the process runs."""
+        deadline_s = time.monotonic() + self.wait_s
+        while not is_true():
+            assert process is None or process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline_s, "waited in vain"
+            time.sleep(0.05)
+
+    def wait_for_steps(self, store: str, raylet: int, process: "subprocess.Popen[str]", num_steps: int = 8) -> None:
+        """Wait until a node is in the middle of a trial, after that many steps of it."""
+
+        def has_them() -> bool:
+            own = [mark for mark in self.marks(store) if mark.raylet == raylet]
+            newest = [mark for mark in own if mark.trial_id == own[-1].trial_id]
+            is_running = bool(newest) and time.time() - newest[-1].time_s < 3 * self.step_s
+            return is_running and num_steps <= len(newest) <= 2 * num_steps
+
+        self.wait(has_them, process)
+
+    def results(self, store: str) -> dict[str, tuple[object, ...]]:
+        """Give all that the trials alone decide."""
+        from ablate.store import Store
+
+        trials = Store(self.root / store)
+        records = {path.name: trials.record(path.name) for path in (self.root / store / "trials").iterdir()}
+        points = {id_: [(point.step, point.metrics) for point in trials.curves(id_)] for id_ in records}
+        return {id_: (record.status, record.metrics, points[id_]) for id_, record in records.items()}
+
+
+MARKED_STEP = """\
+        __import__("time").sleep(0.1)
+        with trial.artifact("marks.txt").open("a") as marks:
+            marks.write(f"{__import__('os').environ.get('RAY_RAYLET_PID', 0)} {step} {__import__('time').time()}\\n")
+"""
+
+
+@pytest.fixture
+def marked_project(toy_project: ToyProject) -> MarkedProject:
+    """A study whose trials take three seconds each, and which says where each step was computed."""
+    step = '        error = state["'
+    toy_project.edit(step, MARKED_STEP + step, "toy/tasks.py")
+    return MarkedProject(toy_project.root)
 
 
 @pytest.hookimpl(tryfirst=True)

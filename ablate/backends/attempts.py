@@ -1,6 +1,6 @@
 """The rule that every backend shares: who runs next, under which attempt number, and what is tried again.
 
-- A trial that raised is tried again `resources.retries` times, then it has failed.
+- A trial that raised is tried again `resources.retries` times, then it has failed; one that exceeded a limit at once.
 - A trial whose process died, or was told to leave (preempted), is not at fault: it is started again without counting,
   until it has been lost `MAX_LOSSES` times in a row without a newer checkpoint; then it has failed.
 - What came out is what the store says, whatever a worker said on its way.
@@ -16,6 +16,7 @@ from ablate.records.recorder import Recorder
 from ablate.search.proposer import DONE, WAIT, Answer, Proposer
 from ablate.store import RunFacts, Store
 from ablate.trial import Outcome, Report, Status, TrialSpec
+from ablate.worker.limits import is_over_limit
 
 MAX_LOSSES = 10
 
@@ -98,7 +99,7 @@ class Attempts:
         match outcome.status:
             case Status.FAILED:
                 tries.num_raised += 1
-                is_over = tries.num_raised > attempt.spec.resources.retries
+                is_over = is_over_limit(outcome) or tries.num_raised > attempt.spec.resources.retries
             case Status.INTERRUPTED:
                 is_over = self._is_lost_too_often(tries)
                 if is_over:

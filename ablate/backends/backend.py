@@ -15,7 +15,7 @@ class Backend(Protocol):
     and the recorder is the store's. When stopping, running trials are asked to checkpoint and end interrupted.
     """
 
-    def run(self, proposer: Proposer, recorder: Recorder, *, store: Path, stopping: Callable[[], bool]) -> None:
+    def run(self, proposer: Proposer, recorder: Recorder, *, store: str | Path, stopping: Callable[[], bool]) -> None:
         """Run until done or stopped.
 
         Raises:

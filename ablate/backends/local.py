@@ -22,7 +22,7 @@ class LocalBackend:
     def __init__(self, *, checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S) -> None:
         self._checkpoint_interval_s = checkpoint_interval_s
 
-    def run(self, proposer: Proposer, recorder: Recorder, *, store: Path, stopping: Callable[[], bool]) -> None:
+    def run(self, proposer: Proposer, recorder: Recorder, *, store: str | Path, stopping: Callable[[], bool]) -> None:
         """Run until done or stopped."""
         trials = Store(store)
         attempts = Attempts(proposer, recorder, store=trials, stopping=stopping)

@@ -1,5 +1,6 @@
 """A Ray cluster for one run: a private one here, or the one at an address. Only what was started is ended."""
 
+import atexit
 import fcntl
 import logging
 import os
@@ -31,7 +32,18 @@ _ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+SHUTDOWN_TIMEOUT_S = 10.0
 _log = logging.getLogger(__name__)
+
+
+class HeadLostError(BackendError):
+    """The head of the cluster is gone: nothing can be asked of Ray any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the head of the Ray cluster does not answer any more; the store has what was done: once there is a "
+            "cluster, the same command goes on from here"
+        )
 
 
 def prepare_environment() -> None:
@@ -94,20 +106,28 @@ def connected(address: str | None, *, num_cpus: int | None, folder: Path) -> Ite
         return
     with _kept_signal_handlers():
         _start(address, num_cpus=num_cpus, folder=folder)
+    end = ray.shutdown
     try:
         yield address is None
+    except HeadLostError:
+        end = _abandon
+        raise
     finally:
         with _kept_signal_handlers():
-            ray.shutdown()
+            end()
 
 
 def _start(address: str | None, *, num_cpus: int | None, folder: Path) -> None:
     import ray
     from ray._private import worker
+    from ray.job_config import JobConfig
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         options |= {"num_cpus": num_cpus, "include_dashboard": False, "_temp_dir": str(folder)}
+    else:
+        # The processes of nodes that stand already have an environment of their own.
+        options["job_config"] = JobConfig(_py_driver_sys_path=_own_path())
     for number in range(1, NUM_START_TRIES + 1):
         try:
             with _path_for_workers():
@@ -127,13 +147,26 @@ def _start(address: str | None, *, num_cpus: int | None, folder: Path) -> None:
             _log.warning("Ray did not start (try %d of %d): %s", number, NUM_START_TRIES, error)
 
 
+def _abandon() -> None:
+    """End what of Ray can be ended without its head; what it would ask the head for would not come back."""
+    import ray
+    from ray._private import worker
+
+    own = worker._global_node
+    if own is not None and own.head:
+        own.kill_all_processes(check_alive=False, allow_graceful=False)
+    shutdown = threading.Thread(target=ray.shutdown, daemon=True)
+    shutdown.start()
+    shutdown.join(SHUTDOWN_TIMEOUT_S)
+    if shutdown.is_alive():
+        atexit.unregister(worker.shutdown)
+
+
 @contextmanager
 def _path_for_workers() -> Iterator[None]:
     """Let the processes of a private cluster find the same packages as this one: they take over its environment."""
-    known = (sys.prefix, sys.base_prefix)
-    own = [path for path in sys.path if os.path.isdir(path) and not path.startswith(known)]
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([*own, *([before] if before else [])])
+    os.environ["PYTHONPATH"] = os.pathsep.join([*_own_path(), *([before] if before else [])])
     try:
         yield
     finally:
@@ -141,6 +174,12 @@ def _path_for_workers() -> Iterator[None]:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
+
+
+def _own_path() -> list[str]:
+    """Give the folders of the import path that are no part of the installation, such as the project's."""
+    known = (sys.prefix, sys.base_prefix)
+    return [os.path.abspath(path) for path in sys.path if os.path.isdir(path) and not path.startswith(known)]
 
 
 @contextmanager

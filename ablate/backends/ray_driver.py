@@ -5,6 +5,7 @@ block), exceptions must not pass through Tune (it would turn them into text), an
 Tune's snapshots (the store is the truth). Imported only where ray is used.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,10 +19,14 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from ablate.backends.attempts import Attempt, Attempts
-from ablate.errors import BackendError
+from ablate.backends.ray_cluster import HeadLostError
+from ablate.backends.ray_nodes import Nodes
+from ablate.errors import BackendError, StoreError
 from ablate.search.proposer import WAIT
 from ablate.trial import Report, Resources, TrialSpec
 
+IMPORT_FAILED = "failed to import on the worker"
+"""What Ray says where it could not load an actor's class."""
 LOOK_AHEAD = 2.0
 """Trials handed to Tune, in units of what fits at once: with none waiting, short trials run one at a time."""
 
@@ -32,9 +37,10 @@ class Run:
 
     Args:
         attempts: Hands out attempts and takes what came of them.
-        stopping: The user's wish to stop.
+        stopping: The user's wish to stop, or a fault of the store.
+        faults: Faults of the store, met here or by a trial: the others are asked to save what they can.
         settings: Part of every trial's configuration: where the store and the stop file are.
-        capacity: What the cluster has, by Ray's names.
+        nodes: The cluster.
         may_grow: Whether the cluster may get more than it has now.
         grace_s: Time that trials get between the wish to stop and their end.
         start_timeout_s: Time within which one of the trials handed to Tune has to start while none runs.
@@ -42,8 +48,9 @@ class Run:
 
     attempts: Attempts
     stopping: Callable[[], bool]
+    faults: list[StoreError]
     settings: Mapping[str, Any]
-    capacity: Mapping[str, float]
+    nodes: Nodes
     may_grow: bool
     grace_s: float
     start_timeout_s: float
@@ -52,6 +59,18 @@ class Run:
     running: set[str] = field(default_factory=set)
     error: Exception | None = None
     is_past_grace: bool = False
+
+    @property
+    def capacity(self) -> Mapping[str, float]:
+        """What the cluster has now, by Ray's names."""
+        return self.nodes.capacity
+
+    def break_down(self, error: Exception) -> None:
+        """Take note of what ends the run: a fault of the store lets the trials save, anything else ends it at once."""
+        if isinstance(error, StoreError):
+            self.faults.append(error)
+        else:
+            self.error = self.error or error
 
     @property
     def stop_file(self) -> Path:
@@ -81,7 +100,7 @@ class ProposerSearcher(Inert, Searcher):
         try:
             return self._suggest(trial_id)
         except Exception as error:
-            self._run.error = error
+            self._run.break_down(error)
             return self._finished()
 
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -104,6 +123,7 @@ class ProposerSearcher(Inert, Searcher):
             **run.settings,
             "trial": answer.id,
             "attempt": attempt.number,
+            "task": answer.task,
             "num_cpus": answer.resources.num_cpus,
             "num_gpus": answer.resources.num_gpus,
         }
@@ -115,7 +135,7 @@ class ProposerSearcher(Inert, Searcher):
         try:
             run.attempts.ended(run.handed.pop(trial_id))
         except Exception as fault:
-            run.error = run.error or fault
+            run.break_down(fault)
 
     def save(self, checkpoint_path: str) -> None:
         """Write nothing: the store is the truth."""
@@ -189,6 +209,10 @@ class Watch(Inert, tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Pass on one point of the curves."""
+        if "unusable" in result:
+            self._run.error = self._run.error or BackendError(result["unusable"])
+        if "store_fault" in result:
+            self._run.break_down(StoreError(result["store_fault"]))
         if "step" not in result:
             return
         attempt = self._run.handed[trial.trial_id]
@@ -200,9 +224,15 @@ class Watch(Inert, tune.Callback):
         )
         self._guarded(lambda: self._run.attempts.reported(report))
 
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tell a node that lacks the platform from a process that died: no attempt would ever start there."""
+        self._guarded(lambda: _check_platform(Path(trial.error_file)))
+
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Look after stopping and starting; called about ten times a second."""
         now_s = time.monotonic()
+        if self._run.nodes.is_head_lost:
+            self._run.error = self._run.error or HeadLostError()
         if self._run.stopping():
             self._stop(trials, now_s)
         if self._run.running or not self._run.handed:
@@ -219,6 +249,7 @@ class Watch(Inert, tune.Callback):
     def _stop(self, trials: list[Any], now_s: float) -> None:
         if self._asked_at_s is None:
             self._asked_at_s = now_s
+            self._run.nodes.ask_to_stop()
             self._guarded(self._run.stop_file.touch)
         if now_s - self._asked_at_s <= self._run.grace_s or self._run.is_past_grace:
             return
@@ -232,7 +263,23 @@ class Watch(Inert, tune.Callback):
         try:
             action()
         except Exception as error:
-            self._run.error = self._run.error or error
+            self._run.break_down(error)
+
+
+def _check_platform(error_file: Path) -> None:
+    """Look into what Tune wrote about the end of an attempt.
+
+    Raises:
+        BackendError: The process could not import this package.
+    """
+    text = error_file.read_text() if error_file.is_file() else ""
+    if IMPORT_FAILED in text:
+        place = re.search(r"\bip[=:] ?([\d.]+)", text)
+        reason = re.search(r"^\s*(\w+Error: .*)$", text.partition(IMPORT_FAILED)[2], re.MULTILINE)
+        raise BackendError(
+            f"the node {place[1] if place else 'that was chosen'} cannot import the platform"
+            f"{f' ({reason[1]})' if reason else ''}: install the same packages on every node of the cluster"
+        )
 
 
 class Deadline(Inert, tune.Stopper):

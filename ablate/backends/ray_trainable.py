@@ -2,38 +2,106 @@
 
 import os
 import signal
+import socket
 import threading
+import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 from ray.tune.trainable.function_trainable import wrap_function
 
+from ablate.backends.ray_nodes import hear_notices
+from ablate.errors import StoreError
 from ablate.store import Store
 from ablate.trial import Report, Status
 from ablate.worker import StopTrial, run_trial
 from ablate.worker.isolation import load_libraries
 
+STORE_TIMEOUT_S = 30.0
+"""For a claimed attempt to be seen here; network file systems show new files late."""
+
+_told_to_stop = threading.Event()
 _told_to_leave = threading.Event()
 _not_for_reuse = threading.Event()
 
 
 def _run(config: dict[str, Any]) -> None:
     """Run one attempt; everything but the fact that it ended is in the store."""
+    store = Store(config["store"])
+    fault = _missing_package(config["task"]) or _missing_store(store, config)
+    if fault is None:
+        try:
+            _run_trial(store, config)
+        except StoreError as error:
+            if store.last_attempt(config["trial"]) == config["attempt"]:
+                fault = f"on the node {socket.gethostname()}: {error}"
+    # Tune prints a line for every trial that ends without a result.
+    tune.report({"attempt": config["attempt"], **({"unusable": fault} if fault else {})})
+
+
+def _run_trial(store: Store, config: dict[str, Any]) -> None:
+    if os.path.isdir(config["folder"]):
+        # Relative paths mean the same as for the driver, where the node has its folder at all.
+        os.chdir(config["folder"])
     stop_file = Path(config["stop_file"])
-    outcome = run_trial(
-        Store(Path(config["store"])),
-        config["trial"],
-        config["attempt"],
-        on_report=_send,
-        stopping=lambda: _told_to_leave.is_set() or stop_file.exists(),
-        checkpoint_interval_s=config["checkpoint_interval_s"],
-    )
+    try:
+        outcome = run_trial(
+            store,
+            config["trial"],
+            config["attempt"],
+            on_report=_send,
+            # The file is seen at once, but only where the driver runs; notices come later, and everywhere.
+            stopping=lambda: _told_to_leave.is_set() or _told_to_stop.is_set() or stop_file.exists(),
+            checkpoint_interval_s=config["checkpoint_interval_s"],
+            may_exit=True,
+        )
+    except StoreError as error:
+        if _is_overtaken(store, config):
+            raise
+        tune.report({"attempt": config["attempt"], "store_fault": str(error)})
+        return
     if outcome.status is Status.FAILED and config["num_gpus"]:
         # An error on the GPU can leave the process's CUDA context unusable for every trial after it.
         _not_for_reuse.set()
-    # Tune prints a line for every trial that ends without a result.
-    tune.report({"attempt": config["attempt"]})
+
+
+def _is_overtaken(store: Store, config: dict[str, Any]) -> bool:
+    """Say whether the trial was started again elsewhere, so that the store rightly refused this attempt."""
+    try:
+        return store.last_attempt(config["trial"]) > int(config["attempt"])
+    except StoreError:
+        return False
+
+
+def _missing_package(task: str) -> str | None:
+    """Say so if this node lacks the package of a task that the driver could import."""
+    package = task.partition(":")[0].partition(".")[0]
+    if find_spec(package) is not None:
+        return None
+    return (
+        f"the node {socket.gethostname()} cannot import {package!r}, which {task} is in: install the study's code on "
+        "every node, or keep it in the same folder everywhere (the driver's import path is searched)"
+    )
+
+
+def _missing_store(store: Store, config: dict[str, Any]) -> str | None:
+    """Say so if this node does not see what the driver wrote."""
+    deadline_s = time.monotonic() + STORE_TIMEOUT_S
+    while True:
+        try:
+            if store.last_attempt(config["trial"]) >= config["attempt"]:
+                return None
+            reason = "it is not the one that the driver writes"
+        except StoreError as error:
+            reason = str(error)
+        if time.monotonic() > deadline_s:
+            return (
+                f"the node {socket.gethostname()} cannot use the store {config['store']} ({reason}): the nodes must "
+                "share that folder, or use a store at a URL such as s3://bucket/prefix"
+            )
+        time.sleep(1.0)
 
 
 def _send(report: Report) -> None:
@@ -45,12 +113,16 @@ def _send(report: Report) -> None:
 
 
 class TrialActor(wrap_function(_run)):  # type: ignore[misc]
-    """Tune's function trainable, with warnings heeded: on SIGTERM the trial saves its state and ends."""
+    """Tune's function trainable, with warnings heeded: SIGTERM, a notice for its node, the end of the run.
+
+    The trial then saves its state and ends.
+    """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Listen for SIGTERM; this is the actor's main thread, the task's own is not."""
-        load_libraries()
+        """Listen for warnings; this is the actor's main thread, the task's own is not."""
         signal.signal(signal.SIGTERM, lambda *_: _told_to_leave.set())
+        hear_notices(config["notices"], on_stop=_told_to_stop.set, on_leave=_told_to_leave.set)
+        load_libraries()
         super().setup(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ablate import __version__
+from ablate.cli.chaos import chaos
 from ablate.cli.comparing import compare
 from ablate.cli.doctor import doctor
 from ablate.cli.ending import DEBUG_VARIABLE, guarded
@@ -20,8 +21,9 @@ from ablate.cli.running import run
 from ablate.cli.usage import Commands
 from ablate.errors import ExitCode
 
-_EPILOG = """Exit codes: 0 done; 1 internal error; 2 the study, an override or the command line is wrong; 3 some trials
-failed; 4 interrupted, and the same command goes on; 5 a --fail-on gate is not met."""
+_EPILOG = """Exit codes: 0 done; 1 internal error; 2 the study, an override or the command line is wrong, or another
+driver is at work; 3 some trials failed, or chaos found a difference; 4 interrupted, and the same command goes on;
+5 a --fail-on gate is not met."""
 
 app = typer.Typer(
     name="ablate",
@@ -62,6 +64,7 @@ _VERBS: dict[str, Callable[..., ExitCode]] = {
     "compare": compare,
     "ui": ui,
     "sync": sync,
+    "chaos": chaos,
     "schema": schema,
     "doctor": doctor,
 }

@@ -4,7 +4,6 @@ import math
 import re
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -102,7 +101,7 @@ def between(a: Side, b: Side) -> list[str]:
     return plan_changes(a.plan, b.plan)
 
 
-def _side(text: str, store: Path | None, *, beside: Side | None = None) -> Side:
+def _side(text: str, store: str | None, *, beside: Side | None = None) -> Side:
     """Find what one side means.
 
     Raises:

@@ -1,5 +1,6 @@
 """`doctor`: whether this machine has what a run needs, line by line, each with what to do."""
 
+import secrets
 import shutil
 import sys
 import tempfile
@@ -12,8 +13,9 @@ from typing import Annotated
 import typer
 
 from ablate.cli.output import JsonOption, print_json
-from ablate.cli.places import StoreOption, project_folder, shown, store_root
+from ablate.cli.places import StoreOption, project_folder, shown, store_location
 from ablate.errors import AblateError, ExitCode
+from ablate.store.medium import is_url, open_medium
 
 _DISTRIBUTION = "ablate-studies"
 _SOME_ROOM_GIB, _NO_ROOM_GIB = 5.0, 0.5
@@ -52,9 +54,9 @@ def doctor(
 
     Libraries, devices, the store, MLflow, the configuration, and what to do about each. Exit code 2 if anything fails.
     """
-    root = store_root(store, Path.cwd())
+    location = store_location(store, Path.cwd())
     checks: list[Check] = []
-    for check in _checks(root, mlflow, with_ray=ray):
+    for check in _checks(location, mlflow, with_ray=ray):
         checks.append(check)
         if not as_json:
             advice = f": {check.advice}" if check.advice else ""
@@ -64,14 +66,15 @@ def doctor(
     return ExitCode.WRONG_INPUT if any(check.state is State.FAIL for check in checks) else ExitCode.DONE
 
 
-def _checks(root: Path, mlflow: str | None, *, with_ray: bool) -> Iterator[Check]:
+def _checks(location: str, mlflow: str | None, *, with_ray: bool) -> Iterator[Check]:
     yield from libraries()
     yield device()
     if with_ray:
         yield ray_cluster()
     yield configuration(Path.cwd())
+    root = open_medium(location).root
     yield disk(root)
-    yield from store_checks(root)
+    yield from remote_checks(location) if is_url(location) else store_checks(root)
     yield mlflow_mirror(root, mlflow)
     found = [name for name in _LATEX if shutil.which(name)]
     yield Check(
@@ -194,6 +197,7 @@ def store_checks(root: Path) -> Iterator[Check]:
     for name in names:
         try:
             store.read_spec(name)
+            store.check_record(name)
             num_finished += len(store.finished([name]))
         except AblateError as error:
             damaged.append(str(error))
@@ -204,6 +208,24 @@ def store_checks(root: Path) -> Iterator[Check]:
         found=f"{shown(root)}: {len(names)} trials, {num_finished} finished, {len(damaged)} damaged",
         advice=f"{damaged[0]}{more}" if damaged else "",
     )
+
+
+def remote_checks(location: str) -> Iterator[Check]:
+    """Write to a store behind a URL, and count what is in it."""
+    from ablate.store import Store
+
+    name = f"doctor-{secrets.token_hex(4)}.json"
+    try:
+        store = Store(location)
+        store.write_note(name, {})
+        store.remove_note(name)
+        trial_ids = open_medium(location).names("trials")
+        found = f"{location}: {len(trial_ids)} trials, {len(store.finished(trial_ids))} finished"
+    except AblateError as error:
+        advice = "look at the URL, and at AWS_ENDPOINT_URL and the credentials in the environment"
+        yield Check(name="store", state=State.FAIL, found=str(error), advice=advice)
+        return
+    yield Check(name="store", state=State.OK, found=found)
 
 
 def mlflow_mirror(root: Path, uri: str | None) -> Check:

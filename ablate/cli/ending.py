@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -33,7 +34,9 @@ def guarded(command: Callable[_P, ExitCode]) -> Callable[_P, None]:
     @wraps(command)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
         try:
-            code: int = command(*args, **kwargs)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                code: int = command(*args, **kwargs)
             sys.stdout.flush()
         except typer.Exit:
             raise
@@ -52,6 +55,11 @@ def guarded(command: Callable[_P, ExitCode]) -> Callable[_P, None]:
         raise typer.Exit(code)
 
     return run
+
+
+def _show_warning(message: Warning | str, *place: object, **more: object) -> None:
+    """Show a warning as a sentence, without the line of our code that it came from."""
+    complain(f"warning: {message}")
 
 
 def complain(text: str) -> None:

@@ -23,7 +23,9 @@ def time_needed(plan: "Plan", store: "Store", waiting: Collection[str]) -> "Esti
     from ablate.run.estimate import TimeLeft
     from ablate.trial import Status
 
-    last = [spec for specs in places_of_last_plan(store.root, plan.study.name, plan.scale).values() for spec in specs]
+    last = [
+        spec for specs in places_of_last_plan(store.location, plan.study.name, plan.scale).values() for spec in specs
+    ]
     tasks = {spec.id: spec.task for spec in (*last, *plan.specs.values())}
     left = TimeLeft()
     num_known = 0
@@ -57,7 +59,7 @@ def resolvable_differences(plan: "Plan", store: "Store") -> dict[str, "Resolvabl
     if here:
         return here
     try:
-        last = load_plan(store.root, plan.study.name)
+        last = load_plan(store.location, plan.study.name)
     except AblateError:
         return {}
     names = {metric.name for metric in plan.study.metrics}

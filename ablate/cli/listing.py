@@ -16,13 +16,14 @@ from ablate.cli.places import (
     named,
     project_folder,
     shown,
-    store_root,
+    store_location,
 )
 from ablate.errors import ExitCode, Fault, StoreError, StudyError
 from ablate.trial import Json
 
 if TYPE_CHECKING:
     from ablate.plan.head import PlanHead
+    from ablate.store.medium import Medium
 
 VersionsOption = Annotated[
     str | None,
@@ -65,43 +66,43 @@ def list_studies(versions: VersionsOption = None, store: StoreOption = None, as_
     """List the studies here and in the store."""
     if versions is not None:
         return _list_versions(versions, store, as_json=as_json)
-    root = store_root(store, Path.cwd())
-    found = listed(root, project_folder(Path.cwd()) / "studies")
+    location = store_location(store, Path.cwd())
+    found = listed(location, project_folder(Path.cwd()) / "studies")
     if as_json:
         print_json({"studies": found})
     elif found:
         head = ("study", "done", "last verdict", "scale", "paper", "file", "title")
         print(*columns([head, *(one.cells for one in found)]), sep="\n")
     else:
-        print(f"no studies in {shown(project_folder(Path.cwd()) / 'studies')} or {shown(root)}")
+        print(f"no studies in {shown(project_folder(Path.cwd()) / 'studies')} or {shown(location)}")
     return ExitCode.DONE
 
 
-def listed(root: Path, folder: Path) -> list[Listed]:
+def listed(location: str, folder: Path) -> list[Listed]:
     """Find the studies that have a file in a folder, then those that only the store knows."""
     from ablate.plan.head import planned_studies
 
-    planned = planned_studies(root)
+    planned = planned_studies(location)
     files: dict[str, tuple[Path, Heading]] = {}
     for path in sorted(folder.glob("*.y*ml")):
         found = heading(path)
         if found is not None:
             files[found.name] = (path, found)
-    rows = [_listed(root, name, path, found) for name, (path, found) in files.items()]
-    return rows + [_listed(root, name) for name in planned if name not in files]
+    rows = [_listed(location, name, path, found) for name, (path, found) in files.items()]
+    return rows + [_listed(location, name) for name in planned if name not in files]
 
 
-def _list_versions(study: str, store: Path | None, *, as_json: bool) -> ExitCode:
+def _list_versions(study: str, store: str | None, *, as_json: bool) -> ExitCode:
     """List what a study was run with, the newest first.
 
     Raises:
         StudyError: It was never run with a version that is kept.
     """
-    from ablate.plan.head import plan_header, plan_path, plan_versions
+    from ablate.plan.head import last_head, plan_versions
 
     meant = named(study, store)
     found = plan_versions(meant.store, meant.name)
-    last = plan_header(plan_path(meant.store, meant.name))
+    last = last_head(meant.store, meant.name)
     if last is None:
         message = f"the store {shown(meant.store)} has no plan of study '{meant.name}': `ablate run` makes one"
         raise StudyError([Fault(message=message)])
@@ -135,46 +136,53 @@ def _list_versions(study: str, store: Path | None, *, as_json: bool) -> ExitCode
     return ExitCode.DONE
 
 
-def _listed(root: Path, name: str, path: Path | None = None, found: Heading | None = None) -> Listed:
+def _listed(location: str, name: str, path: Path | None = None, found: Heading | None = None) -> Listed:
     """Describe a study by its file, where it has one, and by what the store noted of it."""
-    from ablate.plan.head import plan_header, plan_path
+    from ablate.plan.head import last_head
+    from ablate.store.medium import open_medium
 
     try:
-        head = plan_header(plan_path(root, name))
+        head = last_head(location, name)
     except StoreError:  # `status` says what is wrong with it
         head = None
-    folder = plan_path(root, name).parent
-    num_finished, num_trials = (None, None) if head is None else _counts(root, head, folder)
+    medium = open_medium(location)
+    summary = _summary(medium, name)
+    num_finished, num_trials = (None, None) if head is None else _counts(medium, head, summary)
     return Listed(
         study=name,
         num_finished=num_finished,
         num_trials=num_trials,
         is_at_most=head is not None and head.is_adaptive and num_finished != num_trials,
-        verdict=str(_read(folder / "summary.json").get("verdict", "")),
+        verdict=str(summary.get("verdict", "")),
         scale=head.scale if head else "",
         paper=(found.paper if found else head.paper if head else "") or "",
-        file=shown(path) if path else f"only in {shown(root)}",
+        file=shown(path) if path else f"only in {shown(location)}",
         title=found.title if found else head.title if head else "",
     )
 
 
-def _counts(root: Path, head: "PlanHead", folder: Path) -> tuple[int, int]:
+def _counts(medium: "Medium", head: "PlanHead", summary: dict[str, Json]) -> tuple[int, int]:
     """Count what is finished. Where the last report had all and nothing was planned since, its count is taken."""
     from ablate.store import Store
 
-    summary, note = _read(folder / "summary.json"), folder / "plan.head.json"
     num_trials = summary.get("num_trials", 0)
-    if 0 < num_trials == summary.get("num_finished") and note.is_file():
-        if (folder / "summary.json").stat().st_mtime_ns >= note.stat().st_mtime_ns:
+    if 0 < num_trials == summary.get("num_finished"):
+        planned_s = medium.modified(f"studies/{head.study}/plan.head.json")
+        if planned_s is not None and (medium.modified(_summary_name(head.study)) or 0.0) >= planned_s:
             return num_trials, num_trials
-    return len(Store(root).finished(head.trial_ids)), head.num_trials
+    return len(Store(medium.location).finished(head.trial_ids)), head.num_trials
 
 
-def _read(path: Path) -> dict[str, Json]:
+def _summary(medium: "Medium", study: str) -> dict[str, Json]:
     """Read what a report noted; where it is damaged it says nothing."""
-    from ablate.store.files import read_json
+    from ablate.store.files import parse_json
 
     try:
-        return read_json(path) or {}
+        data = medium.read(_summary_name(study))
+        return {} if data is None else parse_json(data, study)
     except StoreError:
         return {}
+
+
+def _summary_name(study: str) -> str:
+    return f"studies/{study}/summary.json"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def status(study: StudyName, store: StoreOption = None, as_json: JsonOption = False) -> ExitCode:
     """Say how far the last plan of a study has come."""
     from ablate.plan.file import load_plan
+    from ablate.run.lease import driver_line, working_driver
     from ablate.run.summary import summarise
     from ablate.store import Store
 
@@ -26,8 +27,9 @@ def status(study: StudyName, store: StoreOption = None, as_json: JsonOption = Fa
     plan = asked_so_far(planned, trials)
     finished = trials.finished(plan.specs)
     summary = summarise(plan, trials, finished)
+    driver = working_driver(trials.location, meant.name)
     if as_json:
-        print_json(status_content(plan, finished, summary) | {"version": planned.version})
+        print_json(status_content(plan, finished, summary) | {"version": planned.version, "driver": driver})
         return ExitCode.DONE
     print(f"{plan.study.name}: {plan.study.title} ({plan.scale} scale, version {planned.version})")
     print(*columns((name, f"{done}/{total}") for name, (done, total) in _progress(plan, finished).items()), sep="\n")
@@ -42,6 +44,8 @@ def status(study: StudyName, store: StoreOption = None, as_json: JsonOption = Fa
         "running or still to run": summary.num_interrupted,
     }
     print("; ".join(f"{number} {state}" for state, number in counts.items() if number))
+    if driver is not None:
+        print(driver_line(driver))
     for failure in summary.failures:
         print(f"FAILED {failure.label}: {failure.reason}; log: {shown(failure.log)}")
     return ExitCode.DONE

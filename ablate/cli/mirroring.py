@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.output import JsonOption, print_json
-from ablate.cli.places import MaybeStudy, Named, StoreOption, complete_studies, named, shown, store_root
+from ablate.cli.places import MaybeStudy, Named, StoreOption, complete_studies, named, shown, store_location
 from ablate.errors import ExitCode, Fault, StudyError
 
 if TYPE_CHECKING:
@@ -43,11 +43,15 @@ def ui(
 ) -> ExitCode:
     """Open the MLflow page on the runs; ends with Ctrl-C."""
     from ablate.records.mlflow_ui import serve
+    from ablate.store.medium import open_medium
 
     meant = named(study, store) if study else None
-    root = meant.store if meant else store_root(store, Path.cwd())
+    location = meant.store if meant else store_location(store, Path.cwd())
+    root = open_medium(location).root
     if mlflow is None and not (root / MLFLOW_DATABASE).is_file():
-        message = f"the store {shown(root)} has no {MLFLOW_DATABASE}; `ablate run` makes it, and `ablate sync` again"
+        message = (
+            f"the store {shown(location)} has no {MLFLOW_DATABASE}; `ablate run` makes it, and `ablate sync` again"
+        )
         raise StudyError([Fault(message=message)])
     serve(root, mlflow, study=meant.name if meant else None, port=port)
     return ExitCode.DONE
@@ -91,10 +95,12 @@ def _sync(plan: "Plan", store: "Store", uri: str | None) -> "SyncCounts":
     from ablate.report.build import write_report
 
     written = write_report(plan, store)
-    earlier = [head for head in reversed(plan_versions(store.root, plan.study.name)) if head.version != plan.version]
+    earlier = [
+        head for head in reversed(plan_versions(store.location, plan.study.name)) if head.version != plan.version
+    ]
     found = []
     for head in earlier:
-        older = load_plan(store.root, plan.study.name, head.version)
+        older = load_plan(store.location, plan.study.name, head.version)
         found.append(sync_study(older, store, uri, description=None, is_current=False))
     found.append(sync_study(plan, store, uri, description=written.result_table, files=written.files))
     return SyncCounts(
@@ -104,7 +110,7 @@ def _sync(plan: "Plan", store: "Store", uri: str | None) -> "SyncCounts":
     )
 
 
-def _meant(studies: list[str] | None, store: Path | None) -> list[Named]:
+def _meant(studies: list[str] | None, store: str | None) -> list[Named]:
     """Find the studies that were asked for, or all that the store has.
 
     Raises:
@@ -114,8 +120,8 @@ def _meant(studies: list[str] | None, store: Path | None) -> list[Named]:
 
     if studies:
         return [named(study, store) for study in studies]
-    root = store_root(store, Path.cwd())
-    found = [Named(name=name, store=root) for name in planned_studies(root)]
+    location = store_location(store, Path.cwd())
+    found = [Named(name=name, store=location) for name in planned_studies(location)]
     if not found:
-        raise StudyError([Fault(message=f"the store {shown(root)} has no studies yet: `ablate run` fills it")])
+        raise StudyError([Fault(message=f"the store {shown(location)} has no studies yet: `ablate run` fills it")])
     return found

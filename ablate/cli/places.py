@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ablate.errors import Fault, StudyError
+from ablate.store.medium import is_url
 
 STORE_VARIABLE = "ABLATE_STORE"
 PIPED_WIDTH = 100
@@ -35,7 +36,7 @@ def complete_studies(incomplete: str) -> list[str]:
     given = os.environ.get(STORE_VARIABLE)
     from ablate.plan.head import planned_studies
 
-    names = planned_studies(store_root(Path(given) if given else None, Path.cwd()))
+    names = planned_studies(store_location(given, Path.cwd()))
     return [name for name in names if name.startswith(incomplete)] + complete_files(incomplete)
 
 
@@ -70,12 +71,12 @@ Overrides = Annotated[
     ),
 ]
 StoreOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--store",
-        metavar="FOLDER",
+        metavar="FOLDER|URL",
         envvar=STORE_VARIABLE,
-        help="Where results are kept; by default `runs` in the study's project.",
+        help="Where results are kept, a folder or s3://bucket/prefix; by default `runs` in the study's project.",
         show_default=False,
     ),
 ]
@@ -87,10 +88,10 @@ _NAME_LINE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """A study as it was named on the command line: what it is called, and the root of its store."""
+    """A study as it was named on the command line: what it is called, and the folder or URL of its store."""
 
     name: str
-    store: Path
+    store: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +112,11 @@ def project_folder(start: Path) -> Path:
     return start
 
 
-def store_root(given: Path | None, start: Path) -> Path:
-    """Give the folder of the store: the one that was asked for, or `runs` in the project around `start`."""
-    return given.absolute() if given else project_folder(start) / "runs"
+def store_location(given: str | None, start: Path) -> str:
+    """Give the folder or URL of the store: the one that was asked for, or `runs` in the project around `start`."""
+    if given and is_url(given):
+        return given.rstrip("/")
+    return str(Path(given).absolute() if given else project_folder(start) / "runs")
 
 
 def make_importable(study: Path) -> None:
@@ -123,7 +126,7 @@ def make_importable(study: Path) -> None:
         sys.path.append(folder)
 
 
-def named(text: str, given_store: Path | None) -> Named:
+def named(text: str, given_store: str | None) -> Named:
     """Find out which study is meant by a name or a file.
 
     Raises:
@@ -131,13 +134,13 @@ def named(text: str, given_store: Path | None) -> Named:
     """
     path = Path(text)
     if path.suffix not in (".yaml", ".yml"):
-        return Named(name=text, store=store_root(given_store, Path.cwd()))
+        return Named(name=text, store=store_location(given_store, Path.cwd()))
     if not path.is_file():
         raise StudyError([Fault(message="there is no such file", path=path)])
     found = heading(path)
     if found is None:
         raise StudyError([Fault(message="names no study; a study begins with `study: <name>`", path=path)])
-    return Named(name=found.name, store=store_root(given_store, path.parent))
+    return Named(name=found.name, store=store_location(given_store, path.parent))
 
 
 def heading(path: Path) -> Heading | None:
@@ -151,7 +154,9 @@ def heading(path: Path) -> Heading | None:
     return Heading(name=name, title=found.get("title", ""), paper=found.get("paper", "")) if name else None
 
 
-def shown(path: Path) -> str:
-    """Write a path as one would type it here: relative to the working directory where it lies below it."""
+def shown(path: Path | str) -> str:
+    """Write a place as one would type it here: relative to the working directory where it lies below it."""
+    if is_url(path):
+        return str(path)
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

@@ -10,7 +10,7 @@ import typer
 from ablate.cli.foresight import resolvable_differences, resolvable_lines, time_line, time_needed
 from ablate.cli.looking import asked_so_far
 from ablate.cli.output import JsonOption, print_json
-from ablate.cli.places import Overrides, StoreOption, StudyFile, make_importable, store_root
+from ablate.cli.places import Overrides, StoreOption, StudyFile, make_importable, store_location
 from ablate.errors import ExitCode, Fault, StudyError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def plan(
     from ablate.store import Store
 
     found = make_plan(study, overrides or [], yes=yes)
-    kept = Store(store_root(store, study.parent))
+    kept = Store(store_location(store, study.parent))
     finished = kept.finished(found.specs)
     why = reasons(found, kept, finished)
     asked = asked_now(found, kept)

@@ -10,7 +10,7 @@ import typer
 from ablate.cli.ending import complain, same_command
 from ablate.cli.mirroring import MLFLOW_DATABASE, result_table
 from ablate.cli.output import JsonOption, print_json
-from ablate.cli.places import Overrides, StoreOption, StudyFile, shown, store_root
+from ablate.cli.places import Overrides, StoreOption, StudyFile, shown, store_location
 from ablate.cli.planning import YesOption, asked_now, make_plan
 from ablate.cli.reporting import report_content, show_report
 from ablate.errors import ExitCode, Fault, StudyError
@@ -65,6 +65,12 @@ ReuseOption = Annotated[
         help="Finished trials that count: of the same code, of any code, or none (all run again, records are kept).",
     ),
 ]
+IntervalOption = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint-interval", metavar="SECONDS", min=0.0, help="Least time between two checkpoints of a trial."
+    ),
+]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress; failures and the table are shown at the end.")
 ]
@@ -80,25 +86,33 @@ def run(
     yes: YesOption = False,
     quiet: QuietOption = False,
     reuse: ReuseOption = ReuseName.SAME_CODE,
+    checkpoint_interval: IntervalOption = 30.0,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> ExitCode:
     """Run what is left of a study, then show its table."""
     from ablate.plan.reuse import Reuse, apply_reuse
     from ablate.run.execute import execute
+    from ablate.run.lease import check_no_driver
     from ablate.run.signals import stop_on_signals
     from ablate.store import Store
 
-    chosen = _backend(backend, address)
-    trials = Store(store_root(store, study.parent))
-    plan = apply_reuse(make_plan(study, overrides or [], yes=yes), trials, Reuse(reuse.value))
+    chosen = _backend(backend, address, checkpoint_interval)
+    trials = Store(store_location(store, study.parent))
+    plan = make_plan(study, overrides or [], yes=yes)
+    if reuse is ReuseName.NONE:
+        check_no_driver(trials, plan.study.name)  # before its records are put aside
+    plan = apply_reuse(plan, trials, Reuse(reuse.value))
     to = sys.stderr if as_json else sys.stdout
     say = partial(print, file=to, flush=True)
     finished = trials.finished(plan.specs)
     asked = asked_now(plan, trials)
     if not quiet:
         say(*_described(plan, trials, finished, asked), sep="\n")
-    recorders = [] if finished.issuperset(asked) else _recorders(plan, trials, mlflow, quiet=quiet)
+    recorders: list[Recorder] = []
+    if not finished.issuperset(asked):
+        check_no_driver(trials, plan.study.name)
+        recorders = _recorders(plan, trials, mlflow, quiet=quiet)
     with stop_on_signals() as stopping:
         summary = execute(plan, store=trials, backend=chosen, recorders=recorders, stopping=stopping)
     written = show_report(plan, trials, to=to) if summary.num_finished + summary.num_cached else None
@@ -119,17 +133,17 @@ def _described(plan: "Plan", store: "Store", finished: set[str], asked: list[str
     return describe(plan, finished, reasons(plan, store, finished), asked=asked)
 
 
-def _backend(name: BackendName, address: str | None) -> "Backend":
+def _backend(name: BackendName, address: str | None, checkpoint_interval_s: float) -> "Backend":
     if name is BackendName.RAY:
         from ablate.backends.ray_tune import RayTuneBackend
 
-        return RayTuneBackend(address)
+        return RayTuneBackend(address, checkpoint_interval_s=checkpoint_interval_s)
     if address is not None:
         message = f"--address {address} names a Ray cluster, but --backend local uses none: leave one of them out"
         raise StudyError([Fault(message=message)])
     from ablate.backends.local import LocalBackend
 
-    return LocalBackend()
+    return LocalBackend(checkpoint_interval_s=checkpoint_interval_s)
 
 
 def _recorders(plan: "Plan", store: "Store", mlflow: str | None, *, quiet: bool) -> list["Recorder"]:

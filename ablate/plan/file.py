@@ -8,15 +8,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from ablate.errors import Fault, StoreError, StudyError
-from ablate.plan.head import PlanHead, head_path, plan_path, plan_versions, planned_studies, read_head, version_path
+from ablate.plan.head import PlanHead, head_name, plan_name, plan_versions, planned_studies, read_head, version_name
 from ablate.plan.model import PlaceInPlan, Plan, PlannedTrial
-from ablate.store.files import read_json, replacing, write_json
+from ablate.store.files import json_text, parse_json
+from ablate.store.medium import Location, open_medium
 from ablate.study.model import Study
 from ablate.trial import Json, Resources, TrialSpec
 from ablate.wording import expected_one_of
@@ -26,7 +26,7 @@ _STUDY = TypeAdapter(Study)
 _PREVIOUS = "previous"
 
 
-def save_plan(store_root: Path, plan: Plan) -> None:
+def save_plan(location: Location, plan: Plan) -> None:
     """Write a plan as the study's last one and as one of its versions.
 
     Each file is the old one or the new one at every moment, and is left alone where nothing changes.
@@ -34,25 +34,21 @@ def save_plan(store_root: Path, plan: Plan) -> None:
     Raises:
         StoreError: A file cannot be written.
     """
-    text = _text(plan)
-    version = version_path(store_root, plan.study.name, plan.version)
-    last = plan_path(store_root, plan.study.name)
-    known = read_head(head_path(version))
+    text, medium = _text(plan), open_medium(location)
+    version, last = version_name(plan.study.name, plan.version), plan_name(plan.study.name)
+    known = read_head(medium, version)
     first_used = known.first_used if known else datetime.now(UTC).isoformat()
-    head = asdict(_head(plan, first_used))
-    for path in (version, last):
-        if not path.is_file() or path.read_bytes() != text:
-            with replacing(path) as file:
-                file.write(text)
-        if read_json(head_path(path)) != json.loads(json.dumps(head)):
-            write_json(head_path(path), head)
+    head = json_text(asdict(_head(plan, first_used)))
+    for name, content in ((version, text), (head_name(version), head), (last, text), (head_name(last), head)):
+        if medium.read(name) != content:
+            medium.write(name, content)
 
 
-def load_plan(store_root: Path, study_name: str, version: str | None = None) -> Plan:
+def load_plan(location: Location, study_name: str, version: str | None = None) -> Plan:
     """Read a plan of a study.
 
     Args:
-        store_root: Folder of the store.
+        location: Folder or URL of the store.
         study_name: Name of the study.
         version: The beginning of a version's name; `previous` for the newest that is not the last plan's, of the same
             scale if there is one; by default the last plan.
@@ -61,14 +57,16 @@ def load_plan(store_root: Path, study_name: str, version: str | None = None) -> 
         StudyError: No study of that name was planned in this store, or it has no such version; names those there are.
         StoreError: The file is damaged, or was written by another version of the platform.
     """
-    path = plan_path(store_root, study_name)
-    if version is not None and path.is_file():
-        path = _version_path(store_root, study_name, version)
-    content = read_json(path)
-    if content is None:
-        known = planned_studies(store_root)
+    medium, name = open_medium(location), plan_name(study_name)
+    if version is not None and medium.exists(name):
+        name = _version_name(location, study_name, version)
+    data, path = medium.read(name), medium.where(name)
+    if data is None:
+        known = planned_studies(location)
         rule = expected_one_of(study_name, known) if known else "it has none yet: `ablate run` plans and runs a study"
-        raise StudyError([Fault(message=f"the store {store_root} has no plan of study '{study_name}'; {rule}")])
+        where = medium.where("").rstrip("/")
+        raise StudyError([Fault(message=f"the store {where} has no plan of study '{study_name}'; {rule}")])
+    content = parse_json(data, path)
     if content.get("schema") != _SCHEMA:
         raise StoreError(f"{path}: expected schema {_SCHEMA}, found {content.get('schema')}: run the study again")
     try:
@@ -78,21 +76,22 @@ def load_plan(store_root: Path, study_name: str, version: str | None = None) -> 
 
 
 def places_of_last_plan(
-    store_root: Path, study_name: str, scale: str | None = None
+    location: Location, study_name: str, scale: str | None = None
 ) -> dict[PlaceInPlan, list[TrialSpec]]:
     """Give what the study's last plan had in each place; nothing where there is none that can be read.
 
     Args:
-        store_root: Folder of the store.
+        location: Folder or URL of the store.
         study_name: Name of the study.
         scale: Asks for the last plan at this scale.
     """
-    last = plan_path(store_root, study_name)
-    earlier = (head.version for head in plan_versions(store_root, study_name) if scale in {None, head.scale})
+    medium = open_medium(location)
+    earlier = (head.version for head in plan_versions(location, study_name) if scale in {None, head.scale})
     found: dict[PlaceInPlan, list[TrialSpec]] = {}
-    for path in (last, *(version_path(store_root, study_name, version) for version in earlier)):
+    for name in (plan_name(study_name), *(version_name(study_name, version) for version in earlier)):
         try:
-            content = read_json(path)
+            data = medium.read(name)
+            content = None if data is None else parse_json(data, name)
             if content is None or scale not in {None, content["scale"]}:
                 continue
             for entry in content["trials"]:
@@ -104,21 +103,21 @@ def places_of_last_plan(
     return {}
 
 
-def _version_path(store_root: Path, study_name: str, version: str) -> Path:
+def _version_name(location: Location, study_name: str, version: str) -> str:
     """Find the file of a version.
 
     Raises:
         StudyError: There is none, or there are several.
     """
-    heads = plan_versions(store_root, study_name)
-    last = read_head(head_path(plan_path(store_root, study_name)))
+    heads = plan_versions(location, study_name)
+    last = read_head(open_medium(location), plan_name(study_name))
     if version == _PREVIOUS and last is not None:
         others = [head for head in heads if head.version != last.version]
         found = [head for head in others if head.scale == last.scale][:1] or others[:1]
     else:
         found = [head for head in heads if version and head.version.startswith(version)]
     if len(found) == 1:
-        return version_path(store_root, study_name, found[0].version)
+        return version_name(study_name, found[0].version)
     shown = "; ".join(str(head) for head in found or heads) or "it was planned by an earlier ablate, which kept none"
     problem = f"several versions '{version}'" if found else f"no version '{version}'"
     raise StudyError([Fault(message=f"study '{study_name}' has {problem} of its plan; there are: {shown}")])

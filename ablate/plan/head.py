@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from ablate.errors import StoreError
 from ablate.ids import content_id
-from ablate.store.files import read_json
+from ablate.store.files import parse_json
+from ablate.store.medium import Location, Medium, open_medium
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,62 +44,69 @@ class PlanHead:
         return f"{self.version} ({self.scale}, {self.num_trials} trials, first run {self.first_used[:16]}Z)"
 
 
-def planned_studies(store_root: Path) -> list[str]:
-    """List the studies that have a plan."""
-    return sorted(path.parent.name for path in (store_root / "studies").glob("*/plan.json"))
+def planned_studies(location: Location) -> list[str]:
+    """List the studies that have a plan in the store at a location."""
+    medium = open_medium(location)
+    return [name for name in medium.names("studies") if medium.exists(plan_name(name))]
 
 
-def plan_path(store_root: Path, study_name: str) -> Path:
-    """Give the place of a study's last plan."""
-    return store_root / "studies" / study_name / "plan.json"
+def plan_name(study_name: str) -> str:
+    """Name the study's last plan in a store."""
+    return f"studies/{study_name}/plan.json"
 
 
-def version_path(store_root: Path, study_name: str, version: str) -> Path:
-    """Give the place of a version of a study's plan."""
-    return store_root / "studies" / study_name / "plans" / f"{version}.json"
+def version_name(study_name: str, version: str) -> str:
+    """Name a version of a study's plan in a store."""
+    return f"studies/{study_name}/plans/{version}.json"
 
 
-def head_path(path: Path) -> Path:
-    """Give the place of the head of the plan at `path`: `plan.head.json` beside `plan.json`."""
-    return path.with_suffix(".head.json")
+def head_name(name: str) -> str:
+    """Name the head of a plan: `plan.head.json` beside `plan.json`."""
+    return f"{name.removesuffix('.json')}.head.json"
 
 
-def plan_header(path: Path) -> PlanHead | None:
-    """Give the head of the plan at `path`; made from the plan itself where an earlier ablate wrote it.
+def last_head(location: Location, study_name: str) -> PlanHead | None:
+    """Give the head of a study's last plan; made from the plan itself where an earlier ablate wrote it.
 
     Raises:
         StoreError: There is a plan, and it cannot be read.
     """
-    return read_head(head_path(path)) or _made_head(path)
+    medium, name = open_medium(location), plan_name(study_name)
+    return read_head(medium, name) or _made_head(medium, name)
 
 
-def plan_versions(store_root: Path, study_name: str) -> list[PlanHead]:
+def plan_versions(location: Location, study_name: str) -> list[PlanHead]:
     """List the plans that a study was run with, the newest first."""
-    folder = version_path(store_root, study_name, "").parent
-    heads = [head for path in folder.glob("*.head.json") if (head := read_head(path))]
+    medium, suffix = open_medium(location), head_name(".json")
+    folder = version_name(study_name, "").rpartition("/")[0]
+    names = [name.removesuffix(suffix) for name in medium.names(folder) if name.endswith(suffix)]
+    heads = [head for version in names if (head := read_head(medium, version_name(study_name, version)))]
     return sorted(heads, key=lambda head: (head.first_used, head.version), reverse=True)
 
 
-def read_head(path: Path) -> PlanHead | None:
-    """Read a head; one that is not there or damaged is none, as it can be made anew."""
+def read_head(medium: Medium, name: str) -> PlanHead | None:
+    """Read the head of a plan; one that is not there or damaged is none, as it can be made anew."""
     try:
-        content = read_json(path)
-        if content is None:
+        data = medium.read(head_name(name))
+        if data is None:
             return None
+        content = parse_json(data, name)
         return PlanHead(**{**content, "code": tuple(content["code"]), "trial_ids": tuple(content["trial_ids"])})
     except (StoreError, KeyError, TypeError):
         return None
 
 
-def _made_head(path: Path) -> PlanHead | None:
-    content = read_json(path)
-    if content is None:
+def _made_head(medium: Medium, name: str) -> PlanHead | None:
+    data = medium.read(name)
+    if data is None:
         return None
+    where = medium.where(name)
+    content = parse_json(data, where)
     try:
         study, specs = content["study"], content["specs"]
         return PlanHead(
             version=content_id(sorted(specs))[:8],
-            first_used=datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(),
+            first_used=datetime.fromtimestamp(medium.modified(name) or 0.0, UTC).isoformat(),
             study=study["name"],
             title=study["title"],
             paper=study["paper"],
@@ -109,4 +116,4 @@ def _made_head(path: Path) -> PlanHead | None:
             trial_ids=tuple(specs),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path}: is damaged ({type(error).__name__}: {error}); run the study again") from error
+        raise StoreError(f"{where}: is damaged ({type(error).__name__}: {error}); run the study again") from error

@@ -46,7 +46,7 @@ class _Finder:
         self._plan = plan
         self._store = store
         self._done = done
-        self._index = TrialIndex(store.root)
+        self._index = TrialIndex(store.location)
         self._code = dict[str, Mapping[str, str] | None](plan.code)
         self._between: dict[tuple[str, str], tuple[Cause, ...]] = {}
         self._code_changes: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -148,7 +148,7 @@ class _Finder:
 
     @cached_property
     def _last_plan(self) -> dict[PlaceInPlan, list[TrialSpec]]:
-        return places_of_last_plan(self._store.root, self._plan.study.name, self._plan.scale)
+        return places_of_last_plan(self._store.location, self._plan.study.name, self._plan.scale)
 
     @cached_property
     def _places(self) -> dict[str, PlaceInPlan]:

@@ -60,7 +60,7 @@ class _Reuser:
     def __init__(self, plan: Plan, store: Store, done: Collection[str]) -> None:
         self._plan = plan
         self._store = store
-        self._index = TrialIndex(store.root)
+        self._index = TrialIndex(store.location)
         self._subjects = subjects(plan)
         self._done = done
         self._specs = dict(plan.specs)

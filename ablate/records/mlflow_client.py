@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sqlite3
 import tempfile
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,35 +34,54 @@ def is_server(uri: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundRun:
-    """A run as MLflow has it; times in milliseconds since 1970."""
+    """A run as MLflow has it, with the last step of each metric; times in milliseconds since 1970."""
 
     run_id: str
     name: str
     status: str
     start_ms: int
     tags: Mapping[str, str] = field(default_factory=dict)
+    steps: Mapping[str, int] = field(default_factory=dict)
+
+
+def load_mlflow() -> None:
+    """Load the library, which takes seconds the first time, set so that it says, sends and repeats nothing."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # standard output is for results
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    # MLflow's own use of SQLAlchemy, once per process and nothing the user can change.
+    warnings.filterwarnings("ignore", message="The ``noload`` loader", category=DeprecationWarning)
+    import mlflow  # noqa: F401
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what is raised as well
 
 
 class Tracking:
     """MLflow at one address, without its telemetry, its log lines and its long waits for a server that is not there.
 
-    Every method raises what MLflow raises.
+    Every method raises what MLflow raises, at the first failure: a request that MLflow itself repeats after its answer
+    was lost may make a second run. Whoever tries again looks first what is there.
 
     Args:
         uri: A server or database.
     """
 
     def __init__(self, uri: str) -> None:
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        # MLflow's own use of SQLAlchemy, once per process and nothing the user can change.
-        warnings.filterwarnings("ignore", message="The ``noload`` loader", category=DeprecationWarning)
+        load_mlflow()
         from mlflow import MlflowClient
 
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        self._client: Any = MlflowClient(tracking_uri=uri)
+        _check_database(uri)
+        self._client: Any = _Noting(MlflowClient(tracking_uri=uri))
+        self.logged_s = 0.0
+        """When points, parameters or tags were taken last, on the monotonic clock."""
+
+    @property
+    def answered_s(self) -> float:
+        """When MLflow took or gave something last, on the monotonic clock; 0 before."""
+        return float(self._client.answered_s)
 
     def find_experiment(self, name: str) -> str | None:
         """Give an experiment's id, or nothing where there is none."""
@@ -90,6 +111,15 @@ class Tracking:
             token = page.token
             if not token:
                 return found
+
+    def points(self, run_id: str, *, without: str) -> list[Point]:
+        """Give every point of a run but those of metrics whose names begin with `without`."""
+        names = [name for name in self._client.get_run(run_id).data.metrics if not name.startswith(without)]
+        return [
+            Point(name=name, value=point.value, step=point.step, time_ms=point.timestamp)
+            for name in names
+            for point in self._client.get_metric_history(run_id, name)
+        ]
 
     def create_run(self, experiment_id: str, *, name: str, start_ms: int, tags: Mapping[str, str]) -> FoundRun:
         """Make a run."""
@@ -136,6 +166,7 @@ class Tracking:
             params=[Param(name, value) for name, value in (parameters or {}).items()],
             tags=[RunTag(key, value) for key, value in (tags or {}).items()],
         )
+        self.logged_s = time.monotonic()
 
     def log_datasets(self, run_id: str, inputs: Sequence[DatasetInput]) -> None:
         """Name what a run worked on; the same twice is there once."""
@@ -165,6 +196,35 @@ class Tracking:
             self._client.log_artifacts(run_id, folder)
 
 
+class _Noting:
+    """MLflow's client; notes when a call was answered."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.answered_s = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def call(*args: Any, **named: Any) -> Any:
+            answer = method(*args, **named)
+            self.answered_s = time.monotonic()
+            return answer
+
+        return call
+
+
+def _check_database(uri: str) -> None:
+    """Raise at once what is wrong with a SQLite file: MLflow tries for minutes to open one."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and path.exists():
+        connection = sqlite3.connect(path)
+        try:
+            connection.execute("PRAGMA schema_version")
+        finally:
+            connection.close()
+
+
 def _found(run: Any) -> FoundRun:
     return FoundRun(
         run_id=run.info.run_id,
@@ -172,4 +232,5 @@ def _found(run: Any) -> FoundRun:
         status=run.info.status,
         start_ms=run.info.start_time,
         tags=dict(run.data.tags),
+        steps={metric.key: metric.step for metric in run.data.to_proto().metrics},
     )

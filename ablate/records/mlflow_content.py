@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ STEP_TAG, SYSTEM_TAG, OUTCOME_TAG = "ablate.step", "ablate.system", "ablate.outc
 """Tags that say how far a run is mirrored: last step of its curves, last sample of the machine, how the trial ended."""
 TOLD_TAG, FILES_TAG = "ablate.told", "ablate.files"
 """Digests: of a run's name and tags, which an edited study may change, and of the files on a study's run."""
+SYSTEM_PREFIX = "system/"
+"""Begins the names of the metrics that MLflow shows on a page of their own."""
 
 _LONGEST_VALUE = 250
 _LONGEST_DESCRIPTION = 7900  # MLflow refuses tags beyond 8000
@@ -121,33 +124,41 @@ def config_text(spec: TrialSpec) -> str:
     return json.dumps(spec.content(), indent=2, ensure_ascii=False)
 
 
-def curve_points(points: list[CurvePoint], *, after: int | None, start_ms: int) -> list[Point]:
-    """Give the points of the curves beyond the step that is already mirrored."""
+def curve_points(points: Iterable[CurvePoint], *, start_ms: int) -> list[Point]:
+    """Give the points of the curves in their order."""
     return [
         Point(name=name, value=value, step=point.step, time_ms=_time_ms(start_ms, point.step))
         for point in points
-        if after is None or point.step > after
         for name, value in point.metrics.items()
     ]
 
 
-def system_points(samples: Mapping[int, SystemSample], *, after: int | None) -> list[Point]:
-    """Give the samples beyond the one that is already mirrored; MLflow shows `system/*` on a page of its own."""
+def system_points(samples: Mapping[int, SystemSample]) -> list[Point]:
+    """Give the samples in their order."""
     return [
-        Point(name=f"system/{name}", value=value, step=place, time_ms=sample.time_ms)
+        Point(name=f"{SYSTEM_PREFIX}{name}", value=value, step=place, time_ms=sample.time_ms)
         for place, sample in samples.items()
-        if after is None or place > after
         for name, value in sample.metrics.items()
     ]
 
 
-def final_points(record: Record, *, step: int | None, start_ms: int) -> list[Point]:
-    """Give the record's metrics as points at the curves' last step, a millisecond after it: they are the latest."""
-    last = step or 0
+def final_points(record: Record, curve: Sequence[CurvePoint], *, start_ms: int) -> list[Point]:
+    """Give the record's metrics as the latest points: at the curves' last step, so that no step has two values.
+
+    A metric that the curve has there already is left as it is if the value is the same, else it goes one step further.
+    """
+    last = curve[-1].step if curve else 0
+    there = {name: value for point in curve if point.step == last for name, value in point.metrics.items()}
+    steps = {name: last + (name in there) for name in record.metrics}
     return [
-        Point(name=name, value=value, step=last, time_ms=_time_ms(start_ms, last) + 1)
+        Point(name=name, value=value, step=steps[name], time_ms=_time_ms(start_ms, steps[name]) + 1)
         for name, value in record.metrics.items()
+        if name not in there or not _is_same(value, there[name])
     ]
+
+
+def _is_same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 def outcome_tag(record: Record) -> str:

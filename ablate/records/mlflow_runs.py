@@ -11,11 +11,13 @@ from filelock import FileLock
 
 from ablate.records import mlflow_content as content
 from ablate.records.mlflow_arms import ARM_PREFIX, arm_tags
-from ablate.records.mlflow_client import MAX_NAMED, MAX_POINTS, FoundRun, Tracking, is_server
+from ablate.records.mlflow_client import MAX_NAMED, FoundRun, Tracking, is_server
+from ablate.records.mlflow_content import Point
 from ablate.records.mlflow_files import changed_files, trial_files
+from ablate.records.mlflow_known import KnownRun, RunWriter, Tally, best
 from ablate.store import CurvePoint, Record, Store
 from ablate.store.system import system_samples
-from ablate.trial import Report, Status
+from ablate.trial import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
 
     from ablate.plan.model import Plan
 
-_LOCK_SECONDS = 120.0
+_LOCK_SECONDS = 60.0  # another driver may wait for a server that hangs, or be stopped itself
 _FILES_FOLDER = "files"
-_FINISHED, _RUNNING = str(Status.FINISHED), "RUNNING"
+_TRIAL, _STUDY = content.TRIAL_TAG, content.STUDY_TAG
+_FINISHED = str(Status.FINISHED)
+_ENDED_FOR_GOOD = (Status.FINISHED, Status.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,28 +44,6 @@ class SyncCounts:
         return f"{self.num_created} runs created, {self.num_updated} updated, {self.num_unchanged} unchanged"
 
 
-@dataclass(slots=True)
-class _Run:
-    """What is known of a trial's run: how far its curves and samples are there, what was told of it, how it ended."""
-
-    run_id: str
-    name: str
-    start_ms: int
-    status: str
-    tags: dict[str, str]
-
-    @property
-    def is_running(self) -> bool:
-        return self.status == _RUNNING
-
-    @property
-    def outcome(self) -> str:
-        return self.tags.get(content.OUTCOME_TAG, "")
-
-    def place(self, tag: str) -> int | None:
-        return int(self.tags[tag]) if tag in self.tags else None
-
-
 class StudyRuns:
     """The runs of a study at one scale.
 
@@ -73,18 +55,19 @@ class StudyRuns:
         store: Where its trials lie.
         uri: A server or database.
         is_current: Whether the plan is the study's latest: another one makes runs, but renames none that are there.
+        tally: Counts on from here.
     """
 
-    def __init__(self, plan: Plan, store: Store, uri: str, *, is_current: bool = True) -> None:
+    def __init__(
+        self, plan: Plan, store: Store, uri: str, *, is_current: bool = True, tally: Tally | None = None
+    ) -> None:
         self._plan, self._store, self._is_current = plan, store, is_current
         store.root.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(store.root / "mlflow.lock", timeout=_LOCK_SECONDS)
         self._tracking = Tracking(uri)
-        self._created: set[str] = set()
-        self._updated: set[str] = set()
-        self._mirrored: set[str] = set()
-        self._runs: dict[str, _Run] = {}
-        self._waiting: dict[str, list[CurvePoint]] = {}
+        self._tally = Tally() if tally is None else tally
+        self._writer = RunWriter(self._tracking, self._tally)
+        self._runs: dict[str, KnownRun] = {}
         with self._lock:
             location = None if is_server(uri) else (store.root / "mlflow-artifacts" / plan.study.name).as_uri()
             self._experiment_id = self._tracking.open_experiment(
@@ -97,65 +80,97 @@ class StudyRuns:
             plan, {trial_id: {**more.get(trial_id, {}), **parent_tag} for trial_id in plan.specs}
         )
 
+    @property
+    def answered_s(self) -> float:
+        """When MLflow took or gave something last, on the monotonic clock."""
+        return self._tracking.answered_s
+
+    @property
+    def logged_s(self) -> float:
+        """When MLflow took points or tags last, on the monotonic clock."""
+        return self._tracking.logged_s
+
     def counts(self) -> SyncCounts:
         """Say what came of the runs so far."""
-        updated = self._updated - self._created
+        tally = self._tally
+        updated = tally.updated - tally.created
         return SyncCounts(
-            num_created=len(self._created),
+            num_created=len(tally.created),
             num_updated=len(updated),
-            num_unchanged=len(self._mirrored - self._created - updated),
+            num_unchanged=len(tally.mirrored - tally.created - updated),
         )
 
-    def catch_up_all(self) -> None:
-        """Mirror every trial of the plan that the store has a record of."""
-        for trial_id in self._contents:
-            self.catch_up(trial_id)
+    def catch_up_all(self, starts: Mapping[str, int] | None = None) -> None:
+        """Mirror all that the store has of the plan's trials, also of those that have not ended.
 
-    def catch_up(self, trial_id: str) -> None:
-        """Bring one trial's run to what the store has, unless it is there already."""
+        Args:
+            starts: When trials that run now were started, in milliseconds since 1970.
+        """
+        for trial_id in self._contents:
+            if not self.catch_up(trial_id):
+                self.send(trial_id, start_ms=(starts or {}).get(trial_id))
+
+    def catch_up(self, trial_id: str, *, is_doubtful: bool = False) -> bool:
+        """Bring one trial's run to what the store has, unless it is there already.
+
+        Args:
+            trial_id: The trial.
+            is_doubtful: Whether points may be missing amid its curves.
+
+        Returns:
+            Whether the store has a record of it; a trial without one has not ended.
+        """
         record = self._store.record(trial_id)
         if record is None or trial_id not in self._contents:
-            return
+            return False
         with self._lock:
             run = self._open(trial_id, content.milliseconds(record.run.started))
             outcome = content.outcome_tag(record)
-            if run.outcome.startswith(_FINISHED) and run.outcome != outcome:
-                # The trial was done anew. Points cannot be taken back, so its old run makes room.
-                self._tracking.delete_run(run.run_id)
-                del self._runs[trial_id]
-                run = self._open(trial_id, content.milliseconds(record.run.started))
+            is_new = run.outcome != outcome
+            # Points cannot be taken back: the run of a trial that was done anew, or went another way after it was
+            # taken back to a checkpoint, makes room.
+            if is_new and run.outcome.startswith(_FINISHED):
+                run = self._anew(run, trial_id, content.milliseconds(record.run.started))
+            elif is_new and (is_doubtful or record.run.attempt > 1) and self._is_another(run, trial_id, record):
+                run = self._anew(run, trial_id, run.start_ms)
             self._tell(run, trial_id)
             if run.outcome != outcome:
                 self._finish(run, trial_id, record)
+        return True
 
-    def start(self, trial_id: str) -> None:
+    def start(self, trial_id: str, start_ms: int | None = None) -> None:
         """Show a trial as running, again if it was ended before."""
         if trial_id not in self._contents:
             return
         with self._lock:
-            run = self._open(trial_id, round(time.time() * 1000))
+            run = self._open(trial_id, start_ms)
             self._tell(run, trial_id)
-            for one in (run, self._parent):
-                if not one.is_running:
-                    self._tracking.resume(one.run_id)
-                    one.status = _RUNNING
+            self._writer.resume(run)
+            self._writer.resume(self._parent)
             run.tags.pop(content.OUTCOME_TAG, None)  # its end is mirrored again, if only the same
 
-    def add_point(self, report: Report) -> None:
-        """Keep a point for the next flush."""
-        point = CurvePoint(step=report.step, attempt=report.attempt, metrics=report.metrics)
-        self._waiting.setdefault(report.trial_id, []).append(point)
+    def send(
+        self, trial_id: str, points: Sequence[CurvePoint] = (), *, start_ms: int | None = None, has_gap: bool = False
+    ) -> None:
+        """Send what is new of a trial's curves: what the store has, once per connection, then these points.
 
-    def flush(self) -> None:
-        """Send the points that are waiting."""
-        if not self._waiting:
+        Args:
+            trial_id: The trial.
+            points: The latest.
+            start_ms: When it was started, should its run have to be made; now by default.
+            has_gap: Whether points before these were dropped: the store has them.
+        """
+        if trial_id not in self._contents:
             return
-        with self._lock:
-            for trial_id, points in self._waiting.items():
-                if run := self._runs.get(trial_id):
-                    after = run.place(content.STEP_TAG)
-                    self._send_curve(run, content.curve_points(points, after=after, start_ms=run.start_ms))
-        self._waiting.clear()
+        known = self._runs.get(trial_id)
+        if known is None or has_gap or not known.has_caught_up:
+            points = [*self._store.curves(trial_id), *points]
+        if points:
+            with self._lock:
+                run = self._open(trial_id, start_ms)
+                self._tell(run, trial_id)
+                self._send_curve(run, points)
+                run.has_caught_up = True
 
     def watch(self) -> None:
         """Send what was sampled of the machine while trials run."""
@@ -172,15 +187,15 @@ class StudyRuns:
             if text is not None and text != parent.tags.get("mlflow.note.content"):
                 self._tracking.describe(parent.run_id, text)
                 parent.tags["mlflow.note.content"] = text
-                self._updated.add(parent.run_id)
+                self._tally.updated.add(parent.run_id)
             changed, note = changed_files(files, parent.tags.get(content.FILES_TAG, ""))
             for path in changed:
                 self._tracking.log_file(parent.run_id, path)
             if changed:
-                self._log(parent, tags={content.FILES_TAG: note})
+                self._writer.log(parent, tags={content.FILES_TAG: note})
 
     def close(self) -> None:
-        """End the study's run as its trials ended."""
+        """End the study's run as its trials ended, and drop what a request that was thought lost made twice."""
         records = [self._store.record(trial_id) for trial_id in self._contents]
         found = [record for record in records if record is not None]
         statuses = {record.status for record in found}
@@ -190,40 +205,68 @@ class StudyRuns:
         worst = next((status for status in (Status.FAILED, Status.INTERRUPTED) if status in statuses), Status.FINISHED)
         ended_ms = max((content.milliseconds(record.run.ended) for record in found), default=None)
         with self._lock:
-            self._end(self._parent, content.run_status(worst), ended_ms)
+            self._writer.end(self._parent, content.run_status(worst), ended_ms)
+            self._drop_doubles()
 
-    def _open_runs(self) -> _Run:
+    def _open_runs(self) -> KnownRun:
         """Find the study's and the trials' runs of earlier times; give the study's, made if it was not there."""
         name = content.study_tag(self._plan)
-        parent: _Run | None = None
-        for found in self._tracking.runs(self._experiment_id):
-            if found.tags.get(content.STUDY_TAG) == name:
-                parent = _known(found)
-            elif content.TRIAL_TAG in found.tags:
-                self._runs[found.tags[content.TRIAL_TAG]] = _known(found)
-        if parent is None:
-            tags = {content.STUDY_TAG: name, "scale": self._plan.scale, "role": "study"}
+        found = self._found()
+        self._runs = {trial_id: KnownRun.of(best(runs)) for (tag, trial_id), runs in found.items() if tag == _TRIAL}
+        if same := found.get((_STUDY, name)):
+            parent = KnownRun.of(best(same))
+        else:
+            tags = {_STUDY: name, "scale": self._plan.scale, "role": "study"}
             parent = self._create(name, _first_start_ms(self._store, self._plan.specs), tags)
-        self._mirrored.add(parent.run_id)
+        self._tally.mirrored.add(parent.run_id)
         return parent
 
-    def _open(self, trial_id: str, start_ms: int) -> _Run:
+    def _found(self) -> dict[tuple[str, str], list[FoundRun]]:
+        """Give all runs by the tag that names them: one each, but for what went wrong."""
+        found: dict[tuple[str, str], list[FoundRun]] = {}
+        for run in self._tracking.runs(self._experiment_id):
+            for tag in (_STUDY, _TRIAL):
+                if tag in run.tags:
+                    found.setdefault((tag, run.tags[tag]), []).append(run)
+        return found
+
+    def _drop_doubles(self) -> None:
+        """Delete runs of a tag that one of ours has. A server that hung may have made them after we looked."""
+        ours = {self._parent.run_id, *(run.run_id for run in self._runs.values())}
+        for runs in self._found().values():
+            ids = {run.run_id for run in runs}
+            for double in ids - ours if ids & ours else ():
+                self._tracking.delete_run(double)
+
+    def _open(self, trial_id: str, start_ms: int | None) -> KnownRun:
         """Give a trial's run, made if there is none; another driver may have made it since we looked."""
         run = self._runs.get(trial_id)
         if run is None:
-            there = self._tracking.runs(self._experiment_id, tag=(content.TRIAL_TAG, trial_id))
+            there = self._tracking.runs(self._experiment_id, tag=(_TRIAL, trial_id))
             told = self._contents[trial_id]
-            run = _known(there[-1]) if there else self._create(told.name, start_ms, told.tags)
+            run = KnownRun.of(best(there)) if there else self._create(told.name, start_ms, told.tags)
             self._runs[trial_id] = run
-        self._mirrored.add(run.run_id)
+        self._tally.mirrored.add(run.run_id)
         return run
 
-    def _create(self, name: str, start_ms: int, tags: Mapping[str, str]) -> _Run:
-        run = _known(self._tracking.create_run(self._experiment_id, name=name, start_ms=start_ms, tags=tags))
-        self._created.add(run.run_id)
+    def _create(self, name: str, start_ms: int | None, tags: Mapping[str, str]) -> KnownRun:
+        start_ms = round(time.time() * 1000) if start_ms is None else start_ms
+        run = KnownRun.of(self._tracking.create_run(self._experiment_id, name=name, start_ms=start_ms, tags=tags))
+        self._tally.created.add(run.run_id)
         return run
 
-    def _tell(self, run: _Run, trial_id: str) -> None:
+    def _anew(self, run: KnownRun, trial_id: str, start_ms: int) -> KnownRun:
+        self._tracking.delete_run(run.run_id)
+        del self._runs[trial_id]
+        return self._open(trial_id, start_ms)
+
+    def _is_another(self, run: KnownRun, trial_id: str, record: Record) -> bool:
+        """Say whether the run's points are not those of the trial as it ended."""
+        if record.status not in _ENDED_FOR_GOOD:
+            return False  # it goes on, and most likely as before
+        return self._writer.has_others(run, *self._points(run, trial_id, record))
+
+    def _tell(self, run: KnownRun, trial_id: str) -> None:
         """Log what is known of a trial before it runs; of one that was told already, what an edited study changed."""
         told = self._contents[trial_id]
         before = run.tags.get(content.TOLD_TAG)
@@ -241,11 +284,10 @@ class StudyRuns:
         for key in [key for key in run.tags if key.startswith(ARM_PREFIX) and key not in told.tags]:
             self._tracking.remove_tag(run.run_id, key)
             del run.tags[key]
-        self._log(run, tags={**told.tags, content.TOLD_TAG: told.digest})
+        self._writer.log(run, tags={**told.tags, content.TOLD_TAG: told.digest})
 
-    def _finish(self, run: _Run, trial_id: str, record: Record) -> None:
+    def _finish(self, run: KnownRun, trial_id: str, record: Record) -> None:
         """Log all that a trial left, how it ended last: without that tag the next mirror does it again."""
-        self._waiting.pop(trial_id, None)
         log = content.log_tail(self._store.log_path(trial_id))
         if record.status is Status.FINISHED:
             folder = self._store.artifacts(trial_id)
@@ -255,49 +297,24 @@ class StudyRuns:
             log += "".join(f"{line}\n" for line in left_out)
         self._tracking.log_texts(run.run_id, {"log.txt": log})
         self._send_system(run, trial_id)
+        curve, final = self._points(run, trial_id, record)
+        self._writer.send(run, [*run.fresh(curve, content.STEP_TAG), *final], content.STEP_TAG)
+        self._writer.end(run, content.run_status(record.status), content.milliseconds(record.run.ended))
+        self._writer.log(run, tags={content.OUTCOME_TAG: content.outcome_tag(record)})
+
+    def _points(self, run: KnownRun, trial_id: str, record: Record) -> tuple[list[Point], list[Point]]:
+        """Give the points of a trial that ended: of its curves, and its final ones."""
         points = self._store.curves(trial_id)
-        final = content.final_points(record, step=points[-1].step if points else None, start_ms=run.start_ms)
-        curve = content.curve_points(points, after=run.place(content.STEP_TAG), start_ms=run.start_ms)
-        self._send_curve(run, [*curve, *final])
-        self._end(run, content.run_status(record.status), content.milliseconds(record.run.ended))
-        self._log(run, tags={content.OUTCOME_TAG: content.outcome_tag(record)})
+        final = content.final_points(record, points, start_ms=run.start_ms)
+        return content.curve_points(points, start_ms=run.start_ms), final
 
-    def _end(self, run: _Run, status: str, ended_ms: int | None) -> None:
-        if run.status != status:
-            self._tracking.end(run.run_id, status, ended_ms)
-            run.status = status
-            self._updated.add(run.run_id)
+    def _send_curve(self, run: KnownRun, points: Sequence[CurvePoint]) -> None:
+        curve = content.curve_points(points, start_ms=run.start_ms)
+        self._writer.send(run, run.fresh(curve, content.STEP_TAG), content.STEP_TAG)
 
-    def _send_curve(self, run: _Run, points: Sequence[content.Point]) -> None:
-        self._send(run, points, content.STEP_TAG)
-
-    def _send_system(self, run: _Run, trial_id: str) -> None:
-        after = run.place(content.SYSTEM_TAG)
-        points = content.system_points(system_samples(self._store, trial_id), after=after)
-        self._send(run, points, content.SYSTEM_TAG)
-
-    def _send(self, run: _Run, points: Sequence[content.Point], tag: str) -> None:
-        """Send points in batches, each with the step reached, so that a later mirror goes on from there."""
-        for first in range(0, len(points), MAX_POINTS):
-            batch = points[first : first + MAX_POINTS]
-            is_last = first + MAX_POINTS >= len(points)
-            reached = batch[-1].step if is_last else batch[-1].step - 1  # a step may be cut between two batches
-            self._log(run, points=batch, tags={tag: str(reached)})
-
-    def _log(self, run: _Run, *, points: Sequence[content.Point] = (), tags: Mapping[str, str]) -> None:
-        self._tracking.log(run.run_id, points=points, tags=tags)
-        run.tags.update(tags)
-        self._updated.add(run.run_id)
-
-
-def _known(found: FoundRun) -> _Run:
-    return _Run(
-        run_id=found.run_id,
-        name=found.name,
-        start_ms=found.start_ms,
-        status=found.status,
-        tags=dict(found.tags),
-    )
+    def _send_system(self, run: KnownRun, trial_id: str) -> None:
+        points = content.system_points(system_samples(self._store, trial_id))
+        self._writer.send(run, run.fresh(points, content.SYSTEM_TAG), content.SYSTEM_TAG)
 
 
 def _first_start_ms(store: Store, trial_ids: Iterable[str]) -> int:

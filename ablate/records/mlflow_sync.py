@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.errors import AblateError
 from ablate.records.mlflow_client import default_tracking_uri
+from ablate.records.mlflow_faults import is_passing, reason
+from ablate.records.mlflow_known import Tally
 from ablate.records.mlflow_runs import StudyRuns, SyncCounts
 
 if TYPE_CHECKING:
     from ablate.plan.model import Plan
     from ablate.store import Store
 
-_LONGEST_REASON = 300
+_PAUSES_SECONDS = (0.5, 1.0)  # before a second and a third try
+_LONGEST_TRY_SECONDS = 15.0  # what fails only after that hangs: nobody should wait for it again
 
 
 def sync_study(
@@ -44,22 +48,29 @@ def sync_study(
         StoreError: The store cannot be read.
     """
     uri = tracking_uri or default_tracking_uri(store.root)
-    try:
-        runs = StudyRuns(plan, store, uri, is_current=is_current)
-        runs.catch_up_all()
-        runs.describe(description, files)
-        runs.close()
-    except AblateError:
-        raise
-    except Exception as error:  # mlflow has no error of its own for a server that is not there
-        raise AblateError(not_up_to_date(uri, error, store)) from error
+    tally = Tally()
+    began = time.monotonic()
+    for pause_s in (*_PAUSES_SECONDS, None):
+        try:
+            runs = StudyRuns(plan, store, uri, is_current=is_current, tally=tally)
+            runs.catch_up_all()
+            runs.describe(description, files)
+            runs.close()
+            break
+        except AblateError:
+            raise
+        except Exception as error:  # mlflow has no error of its own for a server that is not there
+            is_late = time.monotonic() - began > _LONGEST_TRY_SECONDS
+            if pause_s is None or is_late or not is_passing(error):
+                raise AblateError(not_up_to_date(uri, error, store)) from error
+            time.sleep(pause_s)
     return runs.counts()
 
 
-def not_up_to_date(uri: str, error: Exception, store: Store) -> str:
+def not_up_to_date(uri: str, why: Exception | str, store: Store) -> str:
     """Say in one line that MLflow could not be brought up to date, and why that is no loss."""
-    reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+    what = why if isinstance(why, str) else reason(why)
     return (
-        f"MLflow at {uri} is not up to date ({reason}); "
-        f"results are safe in {store.root}, and running again or `ablate sync` mirrors them"
+        f"MLflow at {uri} is not up to date ({what}); "
+        f"results are safe in {store.location}, and running again or `ablate sync` mirrors them"
     )

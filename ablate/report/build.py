@@ -66,7 +66,7 @@ def write_report(plan: Plan, store: Store) -> ReportFiles:
     drawings = _drawings(content)
     folder = store.root / "studies" / plan.study.name
     markdown, figures = _write_markdown(content, drawings, folder / "report.md", figures=folder / "figures")
-    return ReportFiles(
+    written = ReportFiles(
         markdown=markdown,
         html=_write(folder / "report.html", render_html(content, drawings)),
         latex=_write(folder / "report.tex", render_document(content)),
@@ -79,6 +79,9 @@ def write_report(plan: Plan, store: Store) -> ReportFiles:
         result_table=render_result_table(content),
         content=content,
     )
+    for path in (*written.files, written.summary):
+        store.publish(path)
+    return written
 
 
 def write_markdown(plan: Plan, store: Store, path: Path) -> tuple[Path, ...]:

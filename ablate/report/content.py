@@ -123,7 +123,7 @@ class _ReadOnce(Store):
     """The store with every record read once: facts, results and replication all ask for them."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store.root)
+        super().__init__(store.location)
         self._records: dict[str, Record | None] = {}
 
     def record(self, trial_id: str) -> Record | None:

@@ -1,5 +1,6 @@
 """A plan carried out: what is finished is skipped, what is left runs on a backend, and the store says what came out."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 from ablate.analysis.replication import Replication, reached
@@ -11,11 +12,14 @@ from ablate.plan.proposer import PlanProposer
 from ablate.plan.replication import ReplicationProposer
 from ablate.plan.subjects import subjects
 from ablate.records.recorder import Recorder
+from ablate.run.lease import Lease
 from ablate.run.recorders import Recorders
 from ablate.run.summary import RunSummary, summarise
 from ablate.search.proposer import Proposer
 from ablate.store import Store, TrialIndex
 from ablate.trial import Status
+
+_log = logging.getLogger(__name__)
 
 
 def execute(
@@ -39,21 +43,38 @@ def execute(
 
     Raises:
         BackendError: The backend could not be started, or broke down.
+        LeaseHeldError: Another driver is at work on the study in this store.
         StoreError: The store cannot be read or written.
     """
-    cached = store.finished(plan.specs)
-    for trial_id, spec in plan.specs.items():
-        if trial_id not in cached:
-            store.write_spec(spec)
-    TrialIndex(store.root).note(subjects(plan), plan.code)
-    save_plan(store.root, plan)
     listeners = Recorders(recorders)
     try:
-        if not cached.issuperset(reached(plan, store).specs):
-            backend.run(_proposer(plan, store, cached), listeners, store=store.root, stopping=stopping)
+        cached = store.finished(plan.specs)
+        if cached.issuperset(reached(plan, store).specs):
+            _prepare(plan, store, cached)
+        else:
+            with Lease(store, plan.study.name) as lease:
+                for found in store.repair(plan.specs):
+                    _log.warning("%s", found)
+                cached = store.finished(plan.specs)
+                _prepare(plan, store, cached)
+                is_ending = _either(stopping, lease.is_lost)
+                backend.run(_proposer(plan, store, cached), listeners, store=store.location, stopping=is_ending)
     finally:
         listeners.close()
     return summarise(reached(plan, store), store, cached)
+
+
+def _prepare(plan: Plan, store: Store, cached: set[str]) -> None:
+    """Write down what is to run before anything runs."""
+    for trial_id, spec in plan.specs.items():
+        if trial_id not in cached:
+            store.write_spec(spec)
+    TrialIndex(store.location).note(subjects(plan), plan.code)
+    save_plan(store.location, plan)
+
+
+def _either(*reasons: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: any(reason() for reason in reasons)
 
 
 def _proposer(plan: Plan, store: Store, cached: set[str]) -> Proposer:

@@ -1,11 +1,9 @@
 """What the store notes beside its trials, so that an earlier one is found again when code or data have changed."""
 
-import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-from ablate.errors import StoreError
-from ablate.store.files import read_json, write_json
+from ablate.store.files import json_text, parse_json
+from ablate.store.medium import Location, open_medium
 
 
 class TrialIndex:
@@ -15,12 +13,11 @@ class TrialIndex:
     it. `code/<digest>.json` lists the digest of each source file of a fingerprint.
 
     Args:
-        root: Folder of the store.
+        location: Folder or URL of the store.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._subjects = root / "subjects"
-        self._code = root / "code"
+    def __init__(self, location: Location) -> None:
+        self._medium = open_medium(location)
 
     def note(self, subjects: Mapping[str, str], code: Mapping[str, Mapping[str, str]]) -> None:
         """Take note of trials before they run; what is noted already costs next to nothing.
@@ -33,24 +30,13 @@ class TrialIndex:
             StoreError: The store cannot be written.
         """
         for digest, files in code.items():
-            path = self._code / f"{digest}.json"
-            if not path.exists():
-                write_json(path, dict(files))
-        try:
-            for trial_id, subject in subjects.items():
-                path = self._subjects / subject / trial_id
-                if not path.exists():
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.touch()
-        except OSError as error:
-            raise StoreError(f"{self._subjects}: cannot be written: {error.strerror or error}") from error
+            if not self._medium.exists(_code_name(digest)):
+                self._medium.write(_code_name(digest), json_text(dict(files)))
+        self._medium.note([f"subjects/{subject}/{trial_id}" for trial_id, subject in subjects.items()])
 
     def trials(self, subject: str) -> list[str]:
         """Give the ids of the trials noted under a subject, in no order that means anything."""
-        try:
-            return sorted(os.listdir(self._subjects / subject))
-        except FileNotFoundError:
-            return []
+        return [name for name in self._medium.names(f"subjects/{subject}") if name.isalnum()]
 
     def code(self, digest: str) -> Mapping[str, str] | None:
         """Give the digest of each file behind a code fingerprint, or `None` where it was never noted.
@@ -58,8 +44,13 @@ class TrialIndex:
         Raises:
             StoreError: The note is there and cannot be read.
         """
-        return read_json(self._code / f"{digest}.json")
+        data = self._medium.read(_code_name(digest))
+        return None if data is None else parse_json(data, self._medium.where(_code_name(digest)))
 
     def code_files(self, digests: Iterable[str]) -> dict[str, Mapping[str, str]]:
         """Give the files behind each of the fingerprints that were noted."""
         return {digest: files for digest in digests if (files := self.code(digest)) is not None}
+
+
+def _code_name(digest: str) -> str:
+    return f"code/{digest}.json"

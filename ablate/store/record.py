@@ -1,8 +1,8 @@
 """A trial's record: what came of it, decided by the trial alone, and beside it the facts of the run."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from ablate.errors import StoreError
 from ablate.store.files import decode_metrics, encode_metrics
@@ -69,20 +69,20 @@ def record_content(outcome: Outcome, run: RunFacts) -> dict[str, Json]:
     }
 
 
-def read_record(content: Mapping[str, Json], path: Path) -> Record:
+def read_record(content: Mapping[str, Json], where: object) -> Record:
     """Read the JSON object of `record.json`.
 
     Args:
         content: The object.
-        path: Where it came from, for the message.
+        where: Where it came from, for the message.
 
     Raises:
         StoreError: It was written by another version of the platform, or is no record.
     """
-    if content.get("schema") != SCHEMA:
-        raise StoreError(
-            f"{path}: record of schema {content.get('schema')!r}, this version reads {SCHEMA}: move it away"
-        )
+    schema = content.get("schema")
+    if schema != SCHEMA:
+        advice = "; install that version" if _is_newer(schema) else ""
+        raise StoreError(f"{where}: record of schema {schema!r}, this version reads {SCHEMA}{advice}")
     try:
         return Record(
             trial_id=content["id"],
@@ -91,5 +91,18 @@ def read_record(content: Mapping[str, Json], path: Path) -> Record:
             error=content["error"],
             run=RunFacts(**content["run"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path}: not a trial's record ({error!r}): move the file away") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{where}: not a trial's record ({error!r})") from error
+
+
+def is_of_newer_schema(data: bytes) -> bool:
+    """Say whether a record is another version's rather than damaged: that one must find it as it left it."""
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(content, dict) and _is_newer(content.get("schema"))
+
+
+def _is_newer(schema: Json) -> bool:
+    return isinstance(schema, int) and schema > SCHEMA

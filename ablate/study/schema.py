@@ -61,6 +61,16 @@ class ResourcesEntry(StrictModel):
     num_gpus: float = Field(default=0.0, ge=0, description="GPUs; a fraction shares one.")
     retries: int = Field(default=1, ge=0, description="How often a failed trial is tried again.")
     deterministic: bool = Field(default=False, description="Refuse operations whose result varies from run to run.")
+    time_limit_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds that one attempt may take, from its start or resumption; more is a failure.",
+    )
+    memory_limit_mib: float | None = Field(
+        default=None,
+        gt=0,
+        description="Resident memory, in MiB, of a trial's process with those it starts; more is a failure.",
+    )
 
 
 class StageEntry(StrictModel):

@@ -107,9 +107,13 @@ def _warnings_into(capture: Capture) -> Iterator[None]:
 
 @contextmanager
 def _logging_into(capture: Capture) -> Iterator[None]:
-    """Add the log as a handler of the root logger, and keep the trial's lines from the handlers that stand there."""
+    """Add the log as a handler of the root logger, and keep the trial's lines from the handlers that stand there.
+
+    Where none does, Python's handler of last resort stands in: with ours it would no longer be asked.
+    """
     root = logging.getLogger()
-    outer_handlers, outer_level = list(root.handlers), root.level
+    stand_ins = [] if root.handlers or logging.lastResort is None else [logging.lastResort]
+    outer_handlers, outer_level = [*root.handlers, *stand_ins], root.level
 
     def is_inside(record: logging.LogRecord) -> bool:
         return capture.is_inside()
@@ -122,12 +126,14 @@ def _logging_into(capture: Capture) -> Iterator[None]:
     handler.addFilter(is_inside)
     for outer in outer_handlers:
         outer.addFilter(is_outside)
-    root.addHandler(handler)
+    for added in (handler, *stand_ins):
+        root.addHandler(added)
     root.setLevel(min(outer_level, logging.INFO))
     try:
         yield
     finally:
         root.setLevel(outer_level)
-        root.removeHandler(handler)
+        for added in (handler, *stand_ins):
+            root.removeHandler(added)
         for outer in outer_handlers:
             outer.removeFilter(is_outside)

@@ -101,7 +101,7 @@ class TrialContext:
         Raises:
             ValueError: The name leads out of the trial's folder.
         """
-        folder = self._store.artifacts(self._trial_id)
+        folder = self._store.artifact_folder(self._trial_id)
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"trial.artifact: {name!r} leads out of the trial's folder; expected a relative path")

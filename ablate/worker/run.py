@@ -1,5 +1,6 @@
 """One attempt at a trial, from the clean process to the record: the same code under every backend."""
 
+import os
 import platform
 import socket
 import time
@@ -7,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ablate.trial import Outcome, Report, Status, TrialSpec
 from ablate.worker.capture import captured
 from ablate.worker.context import CHECKPOINT_INTERVAL_S, StopTrial, TrialContext, as_metrics, num_threads
 from ablate.worker.isolation import clean_process
+from ablate.worker.limits import LimitExceeded, Limits
 from ablate.worker.system import sampled
 
 _PLATFORM = str(Path(__file__).parents[1])
@@ -42,6 +44,7 @@ def run_trial(
     stopping: Callable[[], bool],
     device: str | None = None,
     checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S,
+    may_exit: bool = False,
 ) -> Outcome:
     """Run the claimed attempt and write its record; a trial that is finished already is not run again.
 
@@ -53,6 +56,7 @@ def run_trial(
         stopping: Asked at each report: should the trial save its state and end?
         device: Where to compute; by default `cuda` where the trial asks for a GPU and there is one, else `cpu`.
         checkpoint_interval_s: Least time between two checkpoints.
+        may_exit: Whether this process may be ended for a trial that exceeds a limit and does not report.
 
     Raises:
         StoreError: The store cannot be read or written, or the attempt was overtaken.
@@ -60,10 +64,12 @@ def run_trial(
     found = store.record(trial_id)
     if found is not None and found.status is Status.FINISHED:
         return found.outcome
-    store.check_attempt(trial_id, attempt)
+    store.begin(trial_id, attempt)
     spec = store.read_spec(trial_id)
     clock = _Clock()
-    with sampled(store, trial_id, attempt), captured(store.log_path(trial_id)) as capture:
+    give_up = partial(_given_up, store, trial_id, attempt, clock) if may_exit else None
+    limits = Limits(spec.resources, give_up=give_up)
+    with sampled(store, trial_id, attempt), captured(store.log_file(trial_id, attempt)) as capture:
         print(f"--- attempt {attempt} at {clock.started} on {socket.gethostname()}: {spec.task}", file=capture.log)
         outcome = Outcome(trial_id=trial_id, attempt=attempt, status=Status.INTERRUPTED)
         try:
@@ -72,17 +78,20 @@ def run_trial(
                 spec=spec,
                 attempt=attempt,
                 device=device or _device(spec),
-                on_report=on_report,
+                on_report=limits.after(on_report),
                 stopping=stopping,
                 checkpoint_interval_s=checkpoint_interval_s,
                 capture=capture,
             )
             # Imported before the reset: importing may draw random numbers and load libraries with thread pools.
-            call = instantiate(spec.task, spec.parameters, seed=spec.seed, trial=trial)
-            outcome = _called(call, spec, attempt)
+            with limits:
+                call = instantiate(spec.task, spec.parameters, seed=spec.seed, trial=trial)
+                outcome = _called(call, spec, attempt)
             trial.close()
         except StoreError:
             raise
+        except LimitExceeded as error:
+            outcome = replace(outcome, status=Status.FAILED, error=str(error))
         except Exception as error:
             outcome = _failed(trial_id, attempt, error)
         if outcome.error:
@@ -105,6 +114,14 @@ def _called(call: Callable[[], object], spec: TrialSpec, attempt: int) -> Outcom
     except SystemExit as error:
         return _failed(spec.id, attempt, error)
     return Outcome(trial_id=spec.id, attempt=attempt, status=Status.FINISHED, metrics=metrics)
+
+
+def _given_up(store: Store, trial_id: str, attempt: int, clock: _Clock, error: str) -> None:
+    """Write the record of a task that does not listen, and end this process with it."""
+    try:
+        _recorded(store, Outcome(trial_id=trial_id, attempt=attempt, status=Status.FAILED, error=error), clock)
+    finally:
+        os._exit(1)
 
 
 def _failed(trial_id: str, attempt: int, error: BaseException) -> Outcome:

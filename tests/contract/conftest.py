@@ -110,6 +110,33 @@ def leaving_once(*, trial) -> dict[str, float]:
         trial.report(step, {"step": step}, state=lambda: {"step": step})
 
 
+def endless(*, trial) -> dict[str, float]:
+    """Work on until told otherwise, and then go on where that was; the process can be found by its number."""
+    state = trial.restore()
+    if state is not None:
+        return {"first": float(state["step"])}
+    for step in itertools.count(1):
+        trial.report(step, {"pid": os.getpid()}, state=lambda: {"step": step})
+        time.sleep(0.01)
+
+
+def stubborn(*, trial) -> dict[str, float]:
+    """Let nothing but its own end stop it."""
+    for step in itertools.count(1):
+        try:
+            trial.report(step, {"x": 1.0})
+        except Exception:
+            pass
+        time.sleep(0.01)
+
+
+def spoils_the_store(*, trial) -> dict[str, float]:
+    """Put a file where the checkpoints go."""
+    (trial.artifact("x").parents[1] / "checkpoints").touch()
+    trial.report(1, {"x": 1.0}, state=lambda: {"step": 1})
+    return {"x": 1.0}
+
+
 def deaf(*, trial) -> dict[str, float]:
     trial.report(1, {"x": 1.0})
     while True:
@@ -173,9 +200,13 @@ def _spec(
     needs: Mapping[str, str] | None = None,
     num_cpus: float = 1.0,
     retries: int = 1,
+    time_limit_s: float | None = None,
+    memory_limit_mib: float | None = None,
     **parameters: object,
 ) -> TrialSpec:
-    resources = Resources(num_cpus=num_cpus, retries=retries)
+    resources = Resources(
+        num_cpus=num_cpus, retries=retries, time_limit_s=time_limit_s, memory_limit_mib=memory_limit_mib
+    )
     return TrialSpec(
         task=f"contract_tasks:{name}", parameters=parameters, seed=seed, needs=needs or {}, resources=resources
     )

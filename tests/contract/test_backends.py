@@ -1,6 +1,9 @@
 """Every backend keeps the same promises, and ends in the same bits."""
 
 import json
+import os
+import re
+import signal
 from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
@@ -9,10 +12,10 @@ import pytest
 
 from ablate.backends.local import LocalBackend
 from ablate.backends.ray_tune import RayTuneBackend
-from ablate.errors import BackendError
+from ablate.errors import AblateError, BackendError
 from ablate.search.proposer import WAIT
 from ablate.store import Store
-from ablate.trial import Status
+from ablate.trial import Status, TrialSpec
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +87,10 @@ def done(backend, all_run):
     return all_run(type(backend).__name__, backend)
 
 
-def _decided(store, trial_id: str) -> bytes:
-    """Give what the trial alone decides of its record."""
-    record = json.loads((store.folder(trial_id) / "record.json").read_bytes())
-    del record["run"]
-    return json.dumps(record).encode()
+def _decided(store, trial_id: str) -> str:
+    """Give what the trial alone decides of its record, to the last bit."""
+    record = store.record(trial_id)
+    return json.dumps([record.status, record.metrics, record.error])
 
 
 class _StopAfter:
@@ -222,6 +224,70 @@ def test_backends_end_in_the_same_bits(local, ray_tune, all_run):
     for trial_id in ours.outcomes:
         assert _decided(ours.store, trial_id) == _decided(theirs.store, trial_id)
         assert ours.store.curves(trial_id) == theirs.store.curves(trial_id)
+
+
+def test_a_trial_over_its_time_has_failed_and_is_not_tried_again(backend, contract, tmp_path):
+    spec = contract.spec("stubborn", retries=2, time_limit_s=0.5)
+    run = contract.run(backend, tmp_path, [spec])
+    assert [(outcome.status, outcome.attempt) for outcome in run.told] == [(Status.FAILED, 1)]
+    assert run.store.record(spec.id).error == "exceeded its time limit of 0.5 s"
+    assert run.store.curves(spec.id)
+
+
+def test_a_trial_over_its_memory_has_failed_and_is_not_tried_again(backend, contract, tmp_path):
+    spec = contract.spec("stubborn", retries=2, memory_limit_mib=50)
+    run = contract.run(backend, tmp_path, [spec])
+    assert [(outcome.status, outcome.attempt) for outcome in run.told] == [(Status.FAILED, 1)]
+    assert re.fullmatch(r"exceeded its memory limit of 50 MiB \(it used \d+\)", run.store.record(spec.id).error)
+
+
+def test_a_trial_within_its_limits_is_left_alone(backend, contract, tmp_path):
+    spec = contract.spec("instant", index=1, time_limit_s=100, memory_limit_mib=100_000)
+    assert contract.run(backend, tmp_path, [spec]).told[0].status is Status.FINISHED
+
+
+@pytest.mark.ray
+def test_a_deaf_trial_over_its_limit_is_ended_and_its_neighbour_goes_on(ray_tune, contract, trials, tmp_path):
+    deaf, after = contract.spec("deaf", time_limit_s=0.5), trials.stage
+    run = contract.run(ray_tune, tmp_path, [deaf, after])
+    assert run.outcomes[deaf.id].status is Status.FAILED
+    assert (run.outcomes[deaf.id].attempt, run.outcomes[deaf.id].error) == (1, "exceeded its time limit of 0.5 s")
+    assert run.outcomes[after.id].status is Status.FINISHED
+
+
+@pytest.mark.ray
+def test_a_worker_that_gets_sigterm_saves_its_state_and_its_trial_goes_on_elsewhere(ray_tune, contract, tmp_path):
+    spec, listener, told = contract.spec("endless", retries=0), contract.Listener(), []
+
+    def tell_to_leave(report) -> None:
+        if report.step >= 3 and not told:
+            told.append(report)
+            os.kill(int(report.metrics["pid"]), signal.SIGTERM)
+
+    listener.on_report = tell_to_leave
+    contract.run(ray_tune, tmp_path, [spec], listener=listener)
+    first, last = listener.outcomes[0], listener.outcomes[-1]
+    assert (first.status, first.attempt, last.status) == (Status.INTERRUPTED, 1, Status.FINISHED)
+    # The interval between checkpoints is zero here, so the saved step is the last one that was reported.
+    assert last.metrics["first"] == listener.reports[-1].step >= told[0].step
+    assert {report.attempt for report in listener.reports} == {1}
+
+
+@pytest.mark.ray
+def test_a_node_without_the_tasks_package_ends_the_run_with_what_to_do(ray_tune, contract, tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("def task() -> dict[str, float]:\n    return {}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = TrialSpec(task="only_here:task", parameters={}, seed=None)
+    with pytest.raises(BackendError, match="cannot import 'only_here', which only_here:task is in: install"):
+        contract.run(ray_tune, tmp_path / "store", [spec])
+    assert Store(tmp_path / "store").last_attempt(spec.id) == 1
+
+
+def test_a_store_that_cannot_be_written_ends_the_run_with_the_reason(backend, contract, tmp_path):
+    spec = contract.spec("spoils_the_store")
+    with pytest.raises(AblateError, match=spec.id):
+        contract.run(backend, tmp_path, [spec])
+    assert Store(tmp_path).last_attempt(spec.id) == 1
 
 
 @pytest.mark.ray

@@ -1,11 +1,13 @@
 """What every recorder keeps to: it hears anything in any order, and neither blocks, raises, nor needs its other end."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from ablate.plan.model import Plan, PlannedTrial
 from ablate.records.mlflow import MlflowMirror
+from ablate.records.mlflow_client import Tracking
 from ablate.run.progress import Progress
 from ablate.store import Store
 from ablate.study.model import Arm, Metric, Study
@@ -40,18 +42,34 @@ def plan() -> Plan:
     return Plan(study=study, scale="quick", seeds=(0,), trials=trials, configuration={})
 
 
+NOWHERE = "http://127.0.0.1:9"
 RECORDERS = {
     "mlflow": lambda plan, store: MlflowMirror(plan, store, None),
-    "mlflow that cannot be reached": lambda plan, store: MlflowMirror(plan, store, "http://127.0.0.1:9"),
+    "mlflow that cannot be reached": lambda plan, store: MlflowMirror(plan, store, NOWHERE, patience_s=0.5),
     "mlflow that does not exist": lambda plan, store: MlflowMirror(plan, store, "nonsense://nowhere"),
     "progress": lambda plan, store: Progress(plan, store=store),
 }
 
 
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory):
+    """An MLflow database with its schema and nothing else: setting one up takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Tracking(f"sqlite:///{path}").find_experiment("none")
+    return path
+
+
+@pytest.fixture
+def store(tmp_path, empty_database):
+    root = tmp_path / "runs"
+    root.mkdir()
+    shutil.copy(empty_database, root / "mlflow.db")
+    return Store(root)
+
+
 @pytest.fixture(params=RECORDERS.values(), ids=RECORDERS)
-def recorder(request, plan, tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    return request.param(plan, Store(tmp_path / "runs"))
+def recorder(request, plan, store):
+    return request.param(plan, store)
 
 
 def outcome(status=Status.FINISHED):

@@ -44,7 +44,7 @@ def test_importing_ablate_loads_nothing_heavy() -> None:
 
 
 def test_every_module_of_the_platform_but_the_doors_to_ray_loads_without_the_libraries() -> None:
-    doors = ("ablate.backends.ray_driver", "ablate.backends.ray_trainable")
+    doors = ("ablate.backends.ray_driver", "ablate.backends.ray_nodes", "ablate.backends.ray_trainable")
     loaded, _ = loaded_by(f"import {', '.join(name for name in modules_of('ablate') if name not in doors)}")
     assert "rich" in loaded
     assert not loaded.intersection([*PLATFORM_LIBRARIES, "core"])

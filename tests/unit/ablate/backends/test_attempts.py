@@ -135,3 +135,14 @@ def test_a_trial_proposed_while_it_runs_is_a_fault_of_the_proposer(setting):
     setting.attempts.next()
     with pytest.raises(BackendError, match="was proposed while it is running"):
         setting.attempts.next()
+
+
+def test_a_trial_that_exceeded_a_limit_is_not_tried_again(setting):
+    attempt = _start(setting)
+    error = "exceeded its time limit of 1 s"
+    outcome = Outcome(trial_id=setting.spec.id, attempt=1, status=Status.FAILED, error=error)
+    facts = RunFacts(attempt=1, started="", ended="", seconds=0.0, host="", python="")
+    setting.store.finish(setting.spec.id, 1, outcome, facts)
+    setting.attempts.ended(attempt)
+    assert setting.attempts.next() is DONE
+    assert [told.error for told in setting.proposer.told] == [error]

@@ -23,6 +23,18 @@ class Listener:
     def close(self): ...
 
 
+class FakeNodes:
+    """A cluster of four CPUs."""
+
+    def __init__(self, **more: float) -> None:
+        self.capacity = {"CPU": 4.0, **more}
+        self.is_head_lost = False
+        self.was_asked_to_stop = False
+
+    def ask_to_stop(self) -> None:
+        self.was_asked_to_stop = True
+
+
 class Unlimited:
     """Proposes trials without end."""
 
@@ -40,9 +52,9 @@ class Unlimited:
 @pytest.fixture
 def make_run(tmp_path):
     def make(proposer, *, stopping=lambda: False, **options) -> Run:
-        settings = {"store": str(tmp_path), "stop_file": str(tmp_path / "stop")}
+        settings = {"store": str(tmp_path), "stop_file": str(tmp_path / "stop"), "notices": "key"}
         attempts = Attempts(proposer, Listener(), store=Store(tmp_path), stopping=stopping)
-        defaults = {"capacity": {"CPU": 4.0}, "may_grow": False, "grace_s": 0.0, "start_timeout_s": 0.0}
+        defaults = {"nodes": FakeNodes(), "faults": [], "may_grow": False, "grace_s": 0.0, "start_timeout_s": 0.0}
         return Run(attempts=attempts, stopping=stopping, settings=settings, **{**defaults, **options})
 
     return make
@@ -61,7 +73,7 @@ def test_no_more_is_handed_over_than_the_cluster_can_soon_take(make_run, num_cpu
 
 def test_only_id_attempt_resources_and_places_travel(make_run, tmp_path):
     config = ProposerSearcher(make_run(Unlimited(1.0))).suggest("t")
-    assert set(config) == {"trial", "attempt", "num_cpus", "num_gpus", "store", "stop_file"}
+    assert set(config) == {"trial", "attempt", "task", "num_cpus", "num_gpus", "store", "stop_file", "notices"}
     assert config["attempt"] == 1
 
 
@@ -76,7 +88,7 @@ def test_what_can_never_fit_is_refused_unless_the_cluster_may_grow(make_run, may
 def test_a_trial_may_ask_for_a_gpu_only_where_there_is_one(make_run):
     proposer = Unlimited(1.0)
     proposer.resources = Resources(num_gpus=0.5)
-    with_gpu, without = make_run(proposer, capacity={"CPU": 4.0, "GPU": 1.0}), make_run(proposer)
+    with_gpu, without = make_run(proposer, nodes=FakeNodes(GPU=1.0)), make_run(proposer)
     assert ProposerSearcher(with_gpu).suggest("t")["num_gpus"] == 0.5
     assert ProposerSearcher(without).suggest("t") == FINISHED
     assert "asks for 0.5 GPUs and this machine has 0" in str(without.error)
@@ -104,6 +116,7 @@ def test_a_stop_is_written_down_once_and_the_grace_ends_everything(make_run, tmp
     assert not deadline.stop_all()
     Watch(run).on_step_begin(1, [])
     assert (tmp_path / "stop").exists()
+    assert run.nodes.was_asked_to_stop
     assert deadline.stop_all()
 
 
@@ -139,3 +152,43 @@ def _controller(*trials: tuple[str, float]) -> SimpleNamespace:
 def test_a_free_process_goes_to_the_first_trial_that_has_no_room_of_its_own(make_run, trials, chosen):
     found = Placement(make_run(Unlimited(1.0))).choose_trial_to_run(_controller(*trials))
     assert (None if found is None else found.name) == chosen
+
+
+def test_nodes_that_come_and_go_change_how_much_is_handed_over(make_run):
+    run = make_run(Unlimited(1.0), may_grow=True)
+    searcher = ProposerSearcher(run)
+    handed = [searcher.suggest(f"t{number}") for number in range(9)]
+    assert handed.count(None) == 1
+    run.nodes.capacity = {"CPU": 5.0}
+    assert searcher.suggest("t9") is not None
+    run.nodes.capacity = {}
+    assert searcher.suggest("t10") is None
+
+
+def test_a_head_that_is_gone_ends_the_run_with_what_to_do(make_run):
+    run = make_run(Unlimited(1.0))
+    run.nodes.is_head_lost = True
+    Watch(run).on_step_begin(1, [])
+    assert "head of the Ray cluster does not answer any more" in str(run.error)
+    assert "the same command goes on" in str(run.error)
+    assert Deadline(run).stop_all()
+
+
+def test_a_node_that_cannot_run_the_study_ends_the_run_with_what_it_lacks(make_run):
+    run = make_run(Unlimited(1.0))
+    Watch(run).on_trial_result(1, [], None, {"attempt": 1, "unusable": "the node n cannot import 'm'"})
+    assert isinstance(run.error, BackendError)
+    assert str(run.error) == "the node n cannot import 'm'"
+
+
+def test_a_node_without_the_platform_is_told_from_a_process_that_died(make_run, tmp_path):
+    run, file = make_run(Unlimited(1.0)), tmp_path / "error.txt"
+    trial = SimpleNamespace(error_file=str(file))
+    file.write_text("The actor died: SIGKILL")
+    Watch(run).on_trial_error(1, [], trial)
+    assert run.error is None
+    file.write_text(
+        "ray::A.train() (pid=7, ip=10.0.0.7)\nThe actor failed to import on the worker.\nImportError: no x\n"
+    )
+    Watch(run).on_trial_error(1, [], trial)
+    assert str(run.error).startswith("the node 10.0.0.7 cannot import the platform (ImportError: no x): install")

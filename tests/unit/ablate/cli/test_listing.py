@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from ablate.errors import ExitCode
-from ablate.plan.head import PlanHead, head_path
+from ablate.plan.head import PlanHead
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def write_head(
         code=("c0de",),
         trial_ids=tuple(ids),
     )
-    beside = head_path(path)
+    beside = path.with_suffix(".head.json")
     beside.write_text(json.dumps(asdict(replace(head, **more))))
     os.utime(beside, (at, at))
     return path
@@ -80,7 +80,7 @@ def test_where_results_decide_the_number_of_trials_it_is_a_limit(project: Path, 
 def test_a_damaged_plan_hides_no_other_study(project: Path, ablate: Callable[..., Result]) -> None:
     write_head(project, "kept")
     broken = write_head(project, "broken")
-    head_path(broken).unlink()
+    broken.with_suffix(".head.json").unlink()
     broken.write_text("{")
     found = ablate("list")
     assert found.exit_code == ExitCode.DONE

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.cli.places import complete_files, complete_studies, heading, named, project_folder, store_root
+from ablate.cli.places import complete_files, complete_studies, heading, named, project_folder, store_location
 from ablate.errors import StudyError
 
 
@@ -26,17 +26,18 @@ def test_the_project_is_the_nearest_folder_with_a_configuration(project: Path) -
 
 
 def test_results_lie_in_the_project_of_the_study_unless_asked_otherwise(project: Path) -> None:
-    assert store_root(None, project / "studies") == project / "runs"
-    assert store_root(Path("elsewhere"), project / "studies") == project / "elsewhere"
+    assert store_location(None, project / "studies") == str(project / "runs")
+    assert store_location("elsewhere", project / "studies") == str(project / "elsewhere")
+    assert store_location("s3://bucket/runs/", project / "studies") == "s3://bucket/runs"
 
 
 def test_a_file_stands_for_the_study_it_names(project: Path) -> None:
     found = named("studies/weights.yaml", None)
-    assert (found.name, found.store) == ("sportcenter", project / "runs")
+    assert (found.name, found.store) == ("sportcenter", str(project / "runs"))
 
 
 def test_a_name_is_looked_for_in_the_store_of_the_working_directory(project: Path) -> None:
-    assert named("other", None).store == project / "runs"
+    assert named("other", None).store == str(project / "runs")
 
 
 @pytest.mark.parametrize(("name", "message"), [("no.yaml", "no such file"), ("empty.yaml", "names no study")])

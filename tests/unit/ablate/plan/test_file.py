@@ -10,7 +10,7 @@ from ablate.errors import ExitCode, StoreError, StudyError
 from ablate.plan import file
 from ablate.plan.expand import expand
 from ablate.plan.file import load_plan, save_plan
-from ablate.plan.head import head_path, plan_header, plan_path, plan_versions, planned_studies
+from ablate.plan.head import head_name, last_head, plan_name, plan_versions, planned_studies
 from ablate.study.load import load_study
 
 
@@ -73,7 +73,7 @@ def test_a_study_without_a_plan_is_told_which_have_one(plan, tmp_path: Path) -> 
 )
 def test_a_damaged_plan_is_refused(plan, tmp_path: Path, old: str, new: str, reason: str) -> None:
     save_plan(tmp_path, plan)
-    path = plan_path(tmp_path, "toy")
+    path = tmp_path / plan_name("toy")
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(StoreError, match=reason):
@@ -81,7 +81,7 @@ def test_a_damaged_plan_is_refused(plan, tmp_path: Path, old: str, new: str, rea
 
 
 def head_of(root: Path):
-    return plan_header(plan_path(root, "toy"))
+    return last_head(root, "toy")
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_an_unknown_version_is_told_with_those_there_are(history) -> None:
 
 def test_a_beginning_that_fits_several_versions_is_refused(history) -> None:
     root, _ = history
-    for path in plan_path(root, "toy").parent.glob("plans/*.head.json"):
+    for path in (root / plan_name("toy")).parent.glob("plans/*.head.json"):
         path.write_text(path.read_text().replace(f'"version": "{path.name[:2]}', '"version": "aa'))
     with pytest.raises(StudyError, match="has several versions 'aa' of its plan; there are: aa"):
         load_plan(root, "toy", "aa")
@@ -162,7 +162,7 @@ def test_a_plan_that_is_saved_again_is_left_alone(plan, tmp_path: Path) -> None:
 
 def test_a_plan_of_an_earlier_ablate_is_still_read(plan, tmp_path: Path) -> None:
     save_plan(tmp_path, plan)
-    path = plan_path(tmp_path, "toy")
+    path = tmp_path / plan_name("toy")
     content = json.loads(path.read_text())
     del content["code"]
     for name in ("design", "adaptive", "columns"):
@@ -173,7 +173,7 @@ def test_a_plan_of_an_earlier_ablate_is_still_read(plan, tmp_path: Path) -> None
     for metric in content["study"]["metrics"]:
         del metric["equivalent_within"]
     path.write_text(json.dumps(content, indent=1))
-    head_path(path).unlink()
+    path.with_suffix(".head.json").unlink()
     found = load_plan(tmp_path, "toy")
     assert (found.trials, found.code, found.study.design) == (plan.trials, {}, None)
     head = head_of(tmp_path)
@@ -199,8 +199,8 @@ def test_a_design_and_adaptive_replication_come_back(toy_project, tmp_path: Path
 def test_a_head_is_read_without_the_study_or_numbers(plan, tmp_path: Path) -> None:
     save_plan(tmp_path, plan)
     program = (
-        "import sys\nfrom pathlib import Path\nfrom ablate.plan.head import plan_header, plan_path\n"
-        f"head = plan_header(plan_path(Path({str(tmp_path)!r}), 'toy'))\n"
+        "import sys\nfrom pathlib import Path\nfrom ablate.plan.head import last_head\n"
+        f"head = last_head(Path({str(tmp_path)!r}), 'toy')\n"
         "print(head.num_trials, sorted({'pydantic', 'numpy', 'scipy', 'torch'} & sys.modules.keys()))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -214,8 +214,8 @@ def test_a_study_that_was_never_planned_has_no_head_and_no_versions(tmp_path: Pa
 
 def test_a_damaged_head_is_made_anew_from_the_plan(plan, tmp_path: Path) -> None:
     save_plan(tmp_path, plan)
-    head_path(plan_path(tmp_path, "toy")).write_text("{")
+    (tmp_path / head_name(plan_name("toy"))).write_text("{")
     assert head_of(tmp_path).version == plan.version
-    plan_path(tmp_path, "toy").write_text('{"study": 1, "specs": {}}')
+    (tmp_path / plan_name("toy")).write_text('{"study": 1, "specs": {}}')
     with pytest.raises(StoreError, match="is damaged"):
         head_of(tmp_path)

@@ -3,7 +3,8 @@ import shutil
 import pytest
 
 from ablate.plan.expand import expand
-from ablate.plan.file import plan_path, save_plan
+from ablate.plan.file import save_plan
+from ablate.plan.head import plan_name
 from ablate.plan.model import Plan
 from ablate.plan.reasons import reasons
 from ablate.plan.subjects import subjects
@@ -119,7 +120,7 @@ def test_without_notes_the_last_plan_of_the_study_is_compared(desk) -> None:
     desk.project.edit("0.1", "0.2", name="toy/noise.py")
     desk.plans()
     assert desk.why("ours seed 0") == "code changed"
-    plan_path(desk.store.root, "toy").unlink()
+    (desk.store.root / plan_name("toy")).unlink()
     assert desk.why("ours seed 0") == "code changed"  # the plan is among the versions, too
     shutil.rmtree(desk.store.root / "studies")
     assert desk.why("ours seed 0") == "new"
@@ -139,7 +140,7 @@ def test_a_value_of_a_stage_is_told_where_it_is_set(desk) -> None:
 def test_an_unreadable_earlier_trial_explains_nothing_and_stops_nothing(desk) -> None:
     desk.ends("ours seed 0")
     (desk.store.folder(desk.id("ours seed 0")) / "spec.json").write_text("{}")
-    plan_path(desk.store.root, "toy").write_text("no plan")
+    (desk.store.root / plan_name("toy")).write_text("no plan")
     desk.project.edit("0.1", "0.2", name="toy/noise.py")
     desk.plans()
     assert desk.why("ours seed 0") == "new"

@@ -3,12 +3,13 @@
 import logging
 import subprocess
 import sys
+import time
 from queue import SimpleQueue
 
 import pytest
 
 from ablate.records.mlflow import MlflowMirror, mirror_report
-from ablate.records.mlflow_client import default_tracking_uri
+from ablate.records.mlflow_client import Tracking, default_tracking_uri
 from ablate.records.mlflow_ui import find_study
 from ablate.trial import Status
 
@@ -86,29 +87,58 @@ def test_a_second_mirror_changes_nothing(mirror, plan, worker, look):
     assert (curve(look, "ours seed 0"), curve(look, "ours seed 0", "error")) == points
 
 
-def test_points_after_a_resume_are_not_doubled(mirror, plan, store, worker, look):
-    """The second attempt goes back to step 1 and reports it again, with another value."""
-    trial = plan.trials[1]
+def resumed(store, trial, worker, mirror, values):
+    """Let a driver be killed after step 2, and another go on from step 0 with these values for the steps after it."""
     store.write_spec(trial.spec)
-    listening = mirror()
     first = store.claim(trial.spec.id)
+    listening = mirror()
     listening.started(trial.spec, first)
-    for step in (0, 1):
+    for step in (0, 1, 2):
         listening.reported(worker.report(trial, first, step))
-    listening.ended(trial.spec, worker.end(trial, first, status=Status.INTERRUPTED, metrics={}))
     listening.close()
-    assert look().runs["ours seed 0"].info.status == "KILLED"
-
-    again = mirror()
     second = store.claim(trial.spec.id)
+    again = mirror()
     again.started(trial.spec, second)
     store.rewind_curves(trial.spec.id, second, 0)
-    for step in (1, 2):
-        again.reported(worker.report(trial, second, step, 7.0))
+    for step, value in values.items():
+        again.reported(worker.report(trial, second, step, value))
+    return again, second
+
+
+def test_points_after_a_resume_are_not_doubled(mirror, plan, store, worker, look):
+    trial = plan.trials[1]
+    again, second = resumed(store, trial, worker, mirror, {1: 0.5, 2: 1 / 3, 3: 0.25})
+    before = look().runs["ours seed 0"].info.run_id
     again.ended(trial.spec, worker.end(trial, second))
     again.close()
-    assert curve(look, "ours seed 0") == [(0, 1.0), (1, 0.5), (2, 7.0)]
-    assert look().runs["ours seed 0"].info.status == "FINISHED"
+    assert curve(look, "ours seed 0") == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3)), (3, 0.25)]
+    assert (look().runs["ours seed 0"].info.run_id, look().runs["ours seed 0"].info.status) == (before, "FINISHED")
+
+
+def test_a_trial_that_went_another_way_after_a_resume_shows_its_own_values_once(mirror, plan, store, worker, look):
+    """Of two points at one step MLflow keeps both, and none can be taken back: the trial gets a run anew."""
+    trial = plan.trials[1]
+    again, second = resumed(store, trial, worker, mirror, {1: 7.0, 2: 8.0})
+    again.close()
+    assert [step for step, _ in curve(look, "ours seed 0")] == [0, 1, 2]
+    last = mirror()
+    last.ended(trial.spec, worker.end(trial, second))
+    last.close()
+    assert curve(look, "ours seed 0") == [(0, 1.0), (1, 7.0), (2, 8.0)]
+
+
+def test_what_the_last_driver_could_not_tell_of_a_curve_comes_with_the_next(mirror, plan, store, worker, look):
+    trial = plan.trials[1]
+    store.write_spec(trial.spec)
+    attempt = store.claim(trial.spec.id)
+    for step in range(4):
+        worker.report(trial, attempt, step)
+    again = mirror()
+    again.started(trial.spec, attempt)
+    again.reported(worker.report(trial, attempt, 4))
+    again.close()
+    assert [step for step, _ in curve(look, "ours seed 0")] == [0, 1, 2, 3, 4]
+    assert look().runs["ours seed 0"].info.status == "RUNNING"
 
 
 def test_the_final_number_is_the_latest_value_of_its_curve(mirror, plan, store, worker, look):
@@ -194,6 +224,25 @@ def test_a_database_that_is_none_costs_one_line(mirror, plan, store, worker, cap
     assert line.startswith(f"MLflow at sqlite:///{store.root / 'mlflow.db'} is not up to date (")
     assert "\n" not in line
     assert f"results are safe in {store.root}" in line
+
+
+def test_one_that_is_slow_is_waited_for_as_long_as_it_takes_something(plan, store, worker, caplog, monkeypatch):
+    whole = Tracking.log
+
+    def log(self, *args, **named):
+        time.sleep(0.17)
+        whole(self, *args, **named)
+
+    monkeypatch.setattr(Tracking, "log", log)
+    for trial in plan.trials:
+        worker.carry_out(trial)
+    mirror = MlflowMirror(plan, store, None, patience_s=1.0)
+    began = time.monotonic()
+    with caplog.at_level(logging.WARNING, "ablate"):
+        mirror.close()
+    assert time.monotonic() - began > 3.0  # a database is given three times as long
+    assert not caplog.records
+    assert len(find_study(default_tracking_uri(store.root), "weights").run_ids) == 4
 
 
 def test_a_study_is_found_with_the_runs_of_its_arms(mirror, plan, store, worker):

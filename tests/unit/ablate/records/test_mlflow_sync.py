@@ -8,7 +8,7 @@ import pytest
 
 from ablate.errors import AblateError
 from ablate.plan.model import PlannedTrial
-from ablate.records import mlflow_files, mlflow_runs
+from ablate.records import mlflow_files, mlflow_known, mlflow_runs, mlflow_sync
 from ablate.records.mlflow import MlflowMirror
 from ablate.records.mlflow_client import Tracking
 from ablate.records.mlflow_sync import sync_study
@@ -83,7 +83,7 @@ def test_a_sync_rebuilds_what_the_mirror_showed(sync, case, empty_database):
 def test_a_sync_killed_at_any_moment_is_completed_by_the_next(sync, case, empty_database, monkeypatch):
     for trial in case.plan.trials[1:2]:
         case.worker.carry_out(trial, num_steps=2)
-    monkeypatch.setattr(mlflow_runs, "MAX_POINTS", 2)
+    monkeypatch.setattr(mlflow_known, "MAX_POINTS", 2)
     calls = {"left": 10_000}
     for name in WRITES:
         whole = getattr(Tracking, name)
@@ -107,6 +107,85 @@ def test_a_sync_killed_at_any_moment_is_completed_by_the_next(sync, case, empty_
         calls["left"] = 10_000
         sync()
         assert without_chance(case.dump()) == whole, f"killed before write {moment}"
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["answer lost", "request lost"])
+def test_one_sync_gets_over_a_failure_at_any_moment(sync, case, empty_database, monkeypatch, is_done):
+    """A call that MLflow carried out, and of which only the answer was lost, is as good as one that it did not get."""
+    case.worker.carry_out(case.plan.trials[1], num_steps=3)
+    monkeypatch.setattr(mlflow_known, "MAX_POINTS", 2)
+    monkeypatch.setattr(mlflow_sync, "_PAUSES_SECONDS", (0.0,))
+    calls = {"left": 10_000}
+    for name in WRITES:
+        whole = getattr(Tracking, name)
+
+        def write(self, *args, _whole=whole, **named):
+            calls["left"] -= 1
+            if calls["left"] == 0 and not is_done:
+                raise ConnectionError("no route")
+            found = _whole(self, *args, **named)
+            if calls["left"] == 0:
+                raise ConnectionError("the answer was lost")
+            return found
+
+        monkeypatch.setattr(Tracking, name, write)
+    assert sync().num_created == 2
+    num_calls = 10_000 - calls["left"]
+    whole = without_chance(case.dump())
+    for moment in range(1, num_calls + 1):
+        (case.store.root / "mlflow.db").write_bytes(empty_database.read_bytes())
+        calls["left"] = moment
+        sync()
+        assert calls["left"] < 0
+        assert without_chance(case.dump()) == whole, f"failure at write {moment}"
+
+
+def test_points_whose_tag_was_lost_are_not_doubled_by_other_values(sync, case, monkeypatch):
+    """MLflow commits the points of a batch before its tags; the trial then goes back, and another way."""
+    trial, store = case.plan.trials[1], case.store
+    store.write_spec(trial.spec)
+    first = store.claim(trial.spec.id)
+    for step in range(3):
+        case.worker.report(trial, first, step)
+    whole = Tracking.log
+
+    def log(self, run_id, *, points=(), parameters=None, tags=None):
+        whole(self, run_id, points=points, parameters=parameters, tags={} if points else tags)
+        if points:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tracking, "log", log)
+    with pytest.raises(KeyboardInterrupt):
+        sync()
+    monkeypatch.setattr(Tracking, "log", whole)
+    second = store.claim(trial.spec.id)
+    store.rewind_curves(trial.spec.id, second, 0)
+    for step in (1, 2, 3):
+        case.worker.report(trial, second, step, 7.0)
+    sync()
+    found = case.dump()["runs"]["ours seed 0"]["histories"]["loss"]
+    assert sorted((step, value) for step, _, value in found) == [
+        (0, 1.0),
+        (1, 0.5),
+        (2, pytest.approx(1 / 3)),
+        (3, 7.0),
+    ]
+
+
+def test_a_run_that_a_hanging_server_made_late_is_dropped(sync, plan, worker, dump, look):
+    """The request was given up, and asked again when the server was back: then both were carried out."""
+    worker.carry_out(plan.trials[1])
+    sync()
+    found = look()
+    tags = [{"ablate.trial_id": plan.trials[1].spec.id}, {"ablate.study": "weights quick"}]
+    late = [
+        found.client.create_run(found.experiment.experiment_id, run_name=f"late {place}", tags=tag, start_time=1)
+        for place, tag in enumerate(tags)
+    ]
+    sync()
+    assert set(dump()["runs"]) == {"weights quick", "ours seed 0"}
+    for run in late:
+        assert found.client.get_run(run.info.run_id).info.lifecycle_stage == "deleted"
 
 
 def test_two_at_once_make_each_run_once(sync, plan, worker, dump):
@@ -230,8 +309,9 @@ def test_a_stage_and_an_adaptive_study_with_trials_not_needed_is_finished(sync, 
     assert dump()["runs"]["weights quick"]["info"][1] == "FINISHED"
 
 
-def test_a_server_that_is_not_there_is_one_sentence(sync, store, plan, monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(AblateError, match=r"MLflow at http://127\.0\.0\.1:9 is not up to date") as raised:
+def test_a_server_that_is_not_there_is_one_sentence(store, plan, monkeypatch):
+    monkeypatch.setattr(mlflow_sync, "_PAUSES_SECONDS", (0.0,))
+    with pytest.raises(AblateError) as raised:
         sync_study(plan, store, "http://127.0.0.1:9", description=None)
+    assert str(raised.value).startswith("MLflow at http://127.0.0.1:9 is not up to date (Connection refused); ")
     assert "\n" not in str(raised.value)

@@ -5,11 +5,17 @@ import pytest
 import torch
 
 from ablate.store.checkpoints import Checkpoints
+from ablate.store.local import LocalMedium
 
 
 @pytest.fixture
 def checkpoints(tmp_path) -> Checkpoints:
-    return Checkpoints(tmp_path)
+    return Checkpoints(LocalMedium(tmp_path), "c")
+
+
+def _file(folder, step):
+    (path,) = folder.glob(f"c/{step}-*.pt")
+    return path
 
 
 def test_a_state_comes_back_bit_for_bit(checkpoints):
@@ -43,7 +49,7 @@ def test_without_a_checkpoint_there_is_nothing(checkpoints):
 def test_the_last_two_are_kept(checkpoints, tmp_path):
     for step in (1, 2, 3, 4):
         checkpoints.save(step, {"step": step})
-    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["3.pt", "4.pt"]
+    assert sorted(path.name.partition("-")[0] for path in tmp_path.glob("c/*.pt")) == ["3", "4"]
     assert checkpoints.latest_step() == 4
 
 
@@ -51,7 +57,7 @@ def test_the_last_two_are_kept(checkpoints, tmp_path):
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(checkpoints, tmp_path, damage):
     checkpoints.save(1, {"step": 1})
     checkpoints.save(2, {"step": 2})
-    path = tmp_path / "2.pt"
+    path = _file(tmp_path, 2)
     data = path.read_bytes()
     if damage == "torn":
         path.write_bytes(data[: len(data) // 2])
@@ -59,13 +65,14 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(checkpoints, t
         path.write_bytes(data[:100] + bytes([data[100] ^ 1]) + data[101:])
     else:
         path.unlink()
-    with pytest.warns(UserWarning, match=r"2\.pt: checkpoint .* the one before is used"):
+    with pytest.warns(UserWarning, match=r"2-.*\.pt: checkpoint .* the one before is used"):
         assert checkpoints.load().state == {"step": 1}
 
 
 def test_a_crash_before_the_pointer_leaves_the_checkpoint_before(checkpoints, tmp_path, monkeypatch):
     checkpoints.save(1, {"step": 1})
-    monkeypatch.setattr("ablate.store.checkpoints.write_json", lambda *_: None)
+    write = LocalMedium.write
+    monkeypatch.setattr(LocalMedium, "write", lambda self, name, data: name.endswith(".pt") and write(self, name, data))
     checkpoints.save(2, {"step": 2})
     assert checkpoints.load().step == 1
 
@@ -73,10 +80,10 @@ def test_a_crash_before_the_pointer_leaves_the_checkpoint_before(checkpoints, tm
 def test_after_a_damaged_one_the_next_stands_beside_the_last_good_one(checkpoints, tmp_path):
     for step in (1, 2):
         checkpoints.save(step, {"step": step})
-    (tmp_path / "2.pt").write_bytes(b"")
+    _file(tmp_path, 2).write_bytes(b"")
     checkpoints.save(2, {"step": 2})
-    names = [entry["name"] for entry in json.loads((tmp_path / "latest.json").read_text())["checkpoints"]]
-    assert names == ["2.pt", "1.pt"]
+    names = [entry["name"] for entry in json.loads((tmp_path / "c" / "latest.json").read_text())["checkpoints"]]
+    assert names == [_file(tmp_path, 2).name, _file(tmp_path, 1).name]
     assert checkpoints.load().step == 2
 
 
@@ -88,3 +95,52 @@ def test_what_cannot_be_read_back_safely_is_refused_when_it_is_saved(checkpoints
     with pytest.raises(TypeError, match=rf"state\['deep'\]\[0\] is a {kind}"):
         checkpoints.save(1, {"deep": [value]})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"checkpoints": [{"name": "1.pt"}]}', b'{"checkpoints": null}']
+)
+def test_a_damaged_pointer_is_set_aside_and_the_files_speak_for_themselves(checkpoints, tmp_path, content):
+    for step in (1, 2):
+        checkpoints.save(step, {"step": step})
+    pointer = tmp_path / "c" / "latest.json"
+    pointer.write_bytes(content)
+    assert checkpoints.latest_step() == 2
+    with pytest.warns(UserWarning, match=r"pointer .* is damaged .* renamed to latest\.json\.damaged-1"):
+        assert checkpoints.load().state == {"step": 2}
+    assert pointer.with_name("latest.json.damaged-1").read_bytes() == content
+    assert checkpoints.load().step == 2
+    checkpoints.save(3, {"step": 3})
+    assert [entry["step"] for entry in json.loads(pointer.read_text())["checkpoints"]] == [3, 2]
+
+
+def test_with_the_pointer_and_the_newest_damaged_the_one_before_is_used(checkpoints, tmp_path):
+    for step in (1, 2):
+        checkpoints.save(step, {"step": step})
+    (tmp_path / "c" / "latest.json").write_text("{")
+    _file(tmp_path, 2).write_bytes(b"torn")
+    with pytest.warns(UserWarning, match="torn or corrupted"):
+        assert checkpoints.load().step == 1
+    _file(tmp_path, 1).write_bytes(b"torn")
+    with pytest.warns(UserWarning, match="torn or corrupted"):
+        assert checkpoints.load() is None
+
+
+def test_checkpoints_of_earlier_versions_are_read(checkpoints, tmp_path):
+    for step in (1, 2):
+        checkpoints.save(step, {"step": step})
+        _file(tmp_path, step).rename(tmp_path / "c" / f"{step}.pt")
+    pointer = tmp_path / "c" / "latest.json"
+    entries = [entry | {"name": f"{entry['step']}.pt"} for entry in json.loads(pointer.read_text())["checkpoints"]]
+    pointer.write_text(json.dumps({"checkpoints": entries}))
+    assert checkpoints.load().state == {"step": 2}
+    checkpoints.save(3, {"step": 3})
+    checkpoints.save(4, {"step": 4})
+    assert sorted(path.name.split("-")[0] for path in (tmp_path / "c").glob("*.pt")) == ["3", "4"]
+
+
+def test_all_are_dropped(checkpoints, tmp_path):
+    checkpoints.save(1, {"step": 1})
+    checkpoints.drop()
+    assert list((tmp_path / "c").iterdir()) == []
+    assert checkpoints.load() is None

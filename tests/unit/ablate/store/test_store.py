@@ -135,17 +135,133 @@ def test_only_finished_trials_count_as_finished(store, spec, status):
     ("text", "complaint"),
     [
         ('{"schema": 1, "id"', "expected a JSON object"),
+        ("", "expected a JSON object"),
         ("[]", "expected a JSON object, found list"),
         ('{"schema": 0}', "record of schema 0, this version reads 1"),
         ('{"schema": 1}', "not a trial's record"),
+        (
+            '{"schema": 1, "id": "x", "status": "finished", "metrics": [], "error": null, "run": {}}',
+            "not a trial's record",
+        ),
     ],
 )
-def test_a_damaged_record_is_named(store, spec, text, complaint):
+def test_a_damaged_record_is_named_and_set_aside_by_the_next_run(store, spec, text, complaint):
     path = store.folder(spec.id) / "record.json"
     path.write_text(text)
-    with pytest.raises(StoreError, match=complaint) as caught:
-        store.record(spec.id)
-    assert str(path) in str(caught.value)
+    with pytest.raises(StoreError, match=complaint):
+        store.check_record(spec.id)
+    with pytest.warns(UserWarning, match=f"{path}: {complaint}.*the trial counts as not finished, and runs again"):
+        assert store.record(spec.id) is None
+    assert path.read_text() == text  # looking changes nothing
+    (told,) = store.repair([spec.id])
+    assert str(path) in told
+    assert "renamed to record.json.damaged-1, and the trial runs again" in told
+    assert path.with_name("record.json.damaged-1").read_text() == text
+    assert store.repair([spec.id]) == []
+    path.write_text("again")
+    _finish(store, spec.id, store.claim(spec.id))  # also without a repair
+    assert path.with_name("record.json.damaged-2").read_text() == "again"
+    assert store.finished([spec.id]) == {spec.id}
+
+
+def test_a_record_of_a_newer_version_is_left_to_it(store, spec):
+    path = store.folder(spec.id) / "record.json"
+    path.write_text('{"schema": 2}')
+    for look in (store.record, lambda id_: store.finished([id_]), lambda id_: store.repair([id_]), store.claim):
+        with pytest.raises(StoreError, match="record of schema 2, this version reads 1; install that version"):
+            look(spec.id)
+    assert path.read_text() == '{"schema": 2}'
+
+
+def test_a_failed_record_of_an_earlier_version_is_read_and_moved_out_of_the_way(store, spec):
+    store.claim(spec.id)
+    _finish(store, spec.id, 1, Status.FAILED, error="no luck")
+    ended = store.folder(spec.id) / "ended" / "0001.json"
+    path = store.folder(spec.id) / "record.json"
+    ended.rename(path)
+    assert store.record(spec.id).error == "no luck"
+    assert store.claim(spec.id) == 2
+    assert ended.is_file()
+    assert not path.exists()
+    assert store.record(spec.id).error == "no luck"
+    _finish(store, spec.id, 2)
+    assert store.record(spec.id).status is Status.FINISHED
+
+
+def test_of_two_attempts_that_finish_at_the_same_moment_one_does(store, spec, monkeypatch):
+    store.claim(spec.id)
+    store.claim(spec.id)
+    monkeypatch.setattr(store, "check_attempt", lambda *_: None)  # both passed it before the other was there
+    _finish(store, spec.id, 1, metrics={"x": 1.0})
+    for status in (Status.FINISHED, Status.FAILED, Status.INTERRUPTED):
+        with pytest.raises(StoreError, match="finished by attempt 1; 2 came late"):
+            _finish(store, spec.id, 2, status)
+    assert store.record(spec.id).metrics == {"x": 1.0}
+
+
+def test_a_late_failure_does_not_hide_a_newer_one(store, spec, monkeypatch):
+    store.claim(spec.id)
+    store.claim(spec.id)
+    monkeypatch.setattr(store, "check_attempt", lambda *_: None)
+    _finish(store, spec.id, 2, Status.FAILED, error="newer")
+    _finish(store, spec.id, 1, Status.FAILED, error="older")
+    assert store.record(spec.id).error == "newer"
+
+
+def test_checkpoints_go_when_the_trial_is_finished_and_not_before(store, spec):
+    store.claim(spec.id)
+    store.save_checkpoint(spec.id, 1, 1, {"x": 1})
+    _finish(store, spec.id, 1, Status.INTERRUPTED)
+    assert store.checkpoint_step(spec.id) == 1
+    store.claim(spec.id)
+    _finish(store, spec.id, 2)
+    assert store.checkpoint_step(spec.id) is None
+    assert list((store.folder(spec.id) / "checkpoints").iterdir()) == []
+
+
+def test_a_damaged_line_in_the_middle_is_left_out_with_a_warning_and_kept_in_a_copy(store, spec):
+    store.claim(spec.id)
+    for step in (1, 2, 3):
+        _report(store, spec.id, 1, step, x=1.0)
+    path = store.folder(spec.id) / "curves.jsonl"
+    lines = path.read_text().splitlines()
+    damaged = "\n".join([lines[0], lines[1][:9], lines[2], ""])
+    path.write_text(damaged)
+    with pytest.warns(UserWarning, match=r"curves\.jsonl: 1 damaged lines \(2\) are left out of the curves"):
+        assert [point.step for point in store.curves(spec.id)] == [1, 3]
+    store.claim(spec.id)
+    with pytest.warns(UserWarning, match=r"kept as it was in .*curves\.jsonl\.damaged-1"):
+        store.rewind_curves(spec.id, 2, 2)
+    assert path.with_name("curves.jsonl.damaged-1").read_text() == damaged
+    assert [point.step for point in store.curves(spec.id)] == [1]
+
+
+def test_what_is_foreign_is_named_once_and_left_alone(store, spec):
+    store.claim(spec.id)
+    for name in ("trials/notes.txt", "studies/x.md", "subjects/y", "code/z.py", f"trials/{spec.id}/attempts/old.txt"):
+        path = store.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    (store.root / "trials" / "a folder").mkdir()
+    told = store.repair()
+    for folder in ("studies: 1 names", "subjects: 1 names", "code: 1 names", "attempts: 1 names", "trials: 2 names"):
+        assert sum(folder in text and "left alone, and ignored" in text for text in told) == 1
+    assert len(told) == 5
+    assert (store.root / "trials/notes.txt").read_text() == "mine"
+    assert store.last_attempt(spec.id) == 1
+    assert store.repair() == told
+
+
+def test_only_leftovers_of_writers_that_died_long_ago_are_removed(store, spec):
+    folder = store.folder(spec.id)
+    old, young, foreign = (folder / name for name in (".record.json.0123abcd.tmp", ".x.0123abcd.tmp", "mine.tmp"))
+    for path in (old, young, foreign):
+        path.write_text("")
+        os.utime(path, (1.0, 1.0))
+    os.utime(young)
+    told = store.repair([spec.id])
+    assert (old.exists(), young.exists(), foreign.exists()) == (False, True, True)
+    assert any("removed 1 unfinished files of writers that died over a day ago" in text for text in told)
 
 
 def test_points_beyond_a_step_are_dropped(store, spec):
@@ -194,8 +310,8 @@ def test_a_specification_is_on_the_disk_before_the_first_attempt(store, spec, mo
 def test_a_trial_that_is_put_aside_begins_anew_and_its_record_stays(store, spec):
     attempt = store.claim(spec.id)
     _report(store, spec.id, attempt, 1, loss=1.0)
-    store.save_checkpoint(spec.id, attempt, 1, {"x": 1})
     _finish(store, spec.id, attempt, metrics={"loss": 1.0})
+    store.save_checkpoint(spec.id, attempt, 1, {"x": 1})  # as an earlier version leaves it
     before = (store.folder(spec.id) / "record.json").read_text()
     assert not store.was_put_aside(spec.id)
     store.put_aside(spec.id)

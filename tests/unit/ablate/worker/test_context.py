@@ -60,9 +60,10 @@ def test_points_beyond_the_checkpoint_are_dropped_when_the_trial_goes_on(bench):
 
     spec = bench.spec(task)
     bench.run(spec, checkpoint_interval_s=0.0)
-    (bench.store.folder(spec.id) / "checkpoints" / "4.pt").write_bytes(b"torn")
+    (path,) = bench.store.folder(spec.id).glob("checkpoints/4-*.pt")
+    path.write_bytes(b"torn")
     bench.run(spec, checkpoint_interval_s=0.0)
-    assert "4.pt: checkpoint is torn or corrupted" in bench.log(spec)
+    assert f"{path.name}: checkpoint is torn or corrupted" in bench.log(spec)
     found = [(point.step, point.metrics["attempt"]) for point in bench.store.curves(spec.id)]
     assert found == [(1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0), (5, 2.0)]
 
