@@ -3,8 +3,10 @@
 import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -43,14 +45,15 @@ class Child:
         with self._log.open("ab") as log:
             log.write(f"--- {' '.join(self._command[4:])}\n".encode())
             log.flush()
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**self._environment, **environment},
-            )
+            with _signals_wait():
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env={**self._environment, **environment},
+                )
 
     def wait(self, timeout_s: float) -> int | None:
         """Give the exit code, or `None` if it still runs after that time."""
@@ -133,6 +136,26 @@ def _runs_trials(process: Any) -> bool:
     with _gone_is_fine():
         title = " ".join(process.cmdline())
     return title.startswith(_ACTORS)
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the block: a process must not be started without being known here."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    kept = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+        for received in came:
+            signal.raise_signal(received)
 
 
 @contextlib.contextmanager
