@@ -9,7 +9,6 @@ import json
 import math
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -284,17 +283,3 @@ def _flush(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a folder with all that is in it; one that is not there is fine.
-
-    Raises:
-        StoreError: It may not be removed.
-    """
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be removed: {error.strerror or error}") from error

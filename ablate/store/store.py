@@ -12,7 +12,7 @@ from ablate.store import notes
 from ablate.store.attempts import claim, numbers
 from ablate.store.belongings import Belongings
 from ablate.store.checkpoints import Checkpoint, Checkpoints
-from ablate.store.files import decode_metrics, encode_metrics, json_text, parse_json, remove_folder
+from ablate.store.files import decode_metrics, encode_metrics, json_text, parse_json
 from ablate.store.lines import Lines
 from ablate.store.medium import Location, open_medium
 from ablate.store.record import Record, RunFacts
@@ -205,16 +205,12 @@ class Store:
     def begin(self, trial_id: str, attempt: int) -> None:
         """Make this machine ready for a claimed attempt: it finds the files that the one before had saved.
 
-        Where there is no checkpoint to go on from, it begins without the files that a killed attempt left.
-
         Raises:
-            StoreError: The attempt was overtaken, or the store cannot be read or written.
+            StoreError: The attempt was overtaken, or the store cannot be read.
         """
         self.check_attempt(trial_id, attempt)
         if self.is_remote:
             self._belongings.begin(trial_id, attempt)
-        elif self.checkpoint_step(trial_id) is None:
-            remove_folder(self.artifact_folder(trial_id))
 
     def finish(self, trial_id: str, attempt: int, outcome: Outcome, run: RunFacts) -> None:
         """Write the record of an attempt, after all that it stands for. A trial has one finished record, ever.

@@ -328,18 +328,3 @@ def test_putting_aside_what_never_ran_does_nothing(store, spec):
     store.put_aside(spec.id)
     assert not store.was_put_aside(spec.id)
     assert store.read_spec(spec.id) == spec
-
-
-def test_an_attempt_begins_with_the_files_of_its_checkpoint_or_with_none(store, spec) -> None:
-    store.write_spec(spec)
-    left = store.artifact_folder(spec.id) / "half.npy"
-    store.begin(spec.id, store.claim(spec.id))
-    left.parent.mkdir(parents=True)
-    left.touch()
-    store.begin(spec.id, store.claim(spec.id))
-    assert not left.exists()
-    left.parent.mkdir(parents=True)
-    left.touch()
-    store.save_checkpoint(spec.id, 2, 1, {"step": 1})
-    store.begin(spec.id, store.claim(spec.id))
-    assert left.exists()
