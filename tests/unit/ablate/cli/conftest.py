@@ -1,5 +1,6 @@
 """The command line called in this process."""
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ def ablate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     monkeypatch.delenv("ABLATE_STORE", raising=False)
     monkeypatch.setenv("ABLATE_DEBUG", "")
     monkeypatch.setattr("sys.argv", ["ablate"])
+    monkeypatch.setattr("sys.path", list(sys.path))  # commands make the study's project importable
 
     def call(*arguments: object) -> Result:
         return CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="ablate")

@@ -22,36 +22,36 @@ def files_in(folder: Path) -> list[str]:
 
 
 def test_an_empty_folder_becomes_a_project(empty_folder: Path, ablate: Callable[..., Result]) -> None:
-    result = ablate("new", "lines")
+    result = ablate("new", "linefit")
     assert result.exit_code == ExitCode.DONE, result.stderr
     assert files_in(empty_folder) == [
         "conf/config.yaml",
         "conf/scale/quick.yaml",
         "conf/scale/standard.yaml",
-        "lines/__init__.py",
-        "lines/tasks.py",
-        "studies/lines.yaml",
+        "linefit/__init__.py",
+        "linefit/tasks.py",
+        "studies/linefit.yaml",
     ]
-    assert "ablate run studies/lines.yaml" in result.stdout
-    ast.parse((empty_folder / "lines" / "tasks.py").read_text())
+    assert "ablate run studies/linefit.yaml" in result.stdout
+    ast.parse((empty_folder / "linefit" / "tasks.py").read_text())
 
 
 def test_a_project_keeps_its_configuration(empty_folder: Path, ablate: Callable[..., Result]) -> None:
     (empty_folder / "conf").mkdir()
     (empty_folder / "conf" / "config.yaml").write_text("scale: own\n")
-    assert ablate("new", "lines").exit_code == ExitCode.DONE
+    assert ablate("new", "linefit").exit_code == ExitCode.DONE
     assert files_in(empty_folder / "conf") == ["config.yaml"]
     assert (empty_folder / "conf" / "config.yaml").read_text() == "scale: own\n"
-    assert "\nreplicates: 8" in (empty_folder / "studies" / "lines.yaml").read_text()
+    assert "\nreplicates: 8" in (empty_folder / "studies" / "linefit.yaml").read_text()
 
 
 def test_nothing_is_overwritten(empty_folder: Path, ablate: Callable[..., Result]) -> None:
     (empty_folder / "studies").mkdir()
-    (empty_folder / "studies" / "lines.yaml").write_text("mine")
-    result = ablate("new", "lines")
+    (empty_folder / "studies" / "linefit.yaml").write_text("mine")
+    result = ablate("new", "linefit")
     assert result.exit_code == ExitCode.WRONG_INPUT
-    assert result.stderr.startswith("studies/lines.yaml: is there already and is not overwritten")
-    assert files_in(empty_folder) == ["studies/lines.yaml"]
+    assert result.stderr.startswith("studies/linefit.yaml: is there already and is not overwritten")
+    assert files_in(empty_folder) == ["studies/linefit.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_a_name_that_no_package_can_have(
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(empty_folder: Path, ablate: Callable[..., Result]) -> None:
     (empty_folder / "file").touch()
-    result = ablate("new", "lines", "--folder", "file")
+    result = ablate("new", "linefit", "--folder", "file")
     assert (result.exit_code, result.stderr) == (
         ExitCode.WRONG_INPUT,
-        "file/lines/__init__.py: cannot be written: Not a directory\n",
+        "file/linefit/__init__.py: cannot be written: Not a directory\n",
     )
 
 
