@@ -5,23 +5,34 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cli.doctor_check import Check, State
 from ablate.cli.output import JsonOption, print_json
-from ablate.cli.places import StoreOption, project_folder, shown, store_location
+from ablate.cli.places import Overrides, StoreOption, complete_files, project_folder, shown, store_location
 from ablate.errors import AblateError, ExitCode
 from ablate.store.medium import is_url, open_medium
+
+if TYPE_CHECKING:
+    from ablate.cli.doctor_data import DataCheck
 
 _DISTRIBUTION = "ablate-studies"
 _SOME_ROOM_GIB, _NO_ROOM_GIB = 5.0, 0.5
 _LATEX = ("tectonic", "latexmk", "pdflatex", "xelatex", "lualatex")
 _MLFLOW_SECONDS = 5.0
 
+StudyArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="STUDY.yaml",
+        help="A study whose data are looked at, too.",
+        show_default=False,
+        autocompletion=complete_files,
+    ),
+]
 RayOption = Annotated[bool, typer.Option("--ray", help="Also start a private Ray cluster, which takes seconds.")]
 ServerOption = Annotated[
     str | None,
@@ -29,40 +40,41 @@ ServerOption = Annotated[
 ]
 
 
-class State(StrEnum):
-    """How a check came out: `warn` limits a run, `fail` stops it."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing looked at; `advice` says what to do where it is not `ok`."""
-
-    name: str
-    state: State
-    found: str
-    advice: str = ""
-
-
 def doctor(
-    *, ray: RayOption = False, mlflow: ServerOption = None, store: StoreOption = None, as_json: JsonOption = False
+    study: StudyArgument = None,
+    overrides: Overrides = None,
+    *,
+    ray: RayOption = False,
+    mlflow: ServerOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> ExitCode:
     """Check what a run needs on this machine.
 
-    Libraries, devices, the store, MLflow, the configuration, and what to do about each. Exit code 2 if anything fails.
+    Libraries, devices, the store, MLflow, the configuration, and what to do about each. With a study also its data:
+    whether they are there, and what they hold. Exit code 2 if anything fails.
     """
+    from ablate.cli.doctor_data import data_checks, table_lines
+
     location = store_location(store, Path.cwd())
     checks: list[Check] = []
-    for check in _checks(location, mlflow, with_ray=ray):
+    data: list[DataCheck] = []
+
+    def add(check: Check) -> None:
         checks.append(check)
         if not as_json:
             advice = f": {check.advice}" if check.advice else ""
             print(f"{check.state:<4}  {check.name:<13}  {check.found}{advice}", flush=True)
+
+    for check in _checks(location, mlflow, with_ray=ray):
+        add(check)
+    for one in data_checks(study, overrides or []) if study is not None else ():
+        data.append(one)
+        add(one.check)
+        if not as_json:
+            print(*table_lines(one.statistics), sep="\n", end="\n" * bool(one.statistics), flush=True)
     if as_json:
-        print_json({"checks": checks})
+        print_json({"checks": checks} | ({} if study is None else {"data": data}))
     return ExitCode.WRONG_INPUT if any(check.state is State.FAIL for check in checks) else ExitCode.DONE
 
 

@@ -1,6 +1,6 @@
 """Tasks: found by import path, bound to a configuration on the driver, called on the worker."""
 
-from ablate.target.binding import BoundTask, bind, instantiate
+from ablate.target.binding import BoundTask, bind, data_parameters, instantiate
 from ablate.target.code import CodeFingerprint, code_fingerprint
 from ablate.target.fields import prune
 from ablate.target.task import Task, load_task, resolve
@@ -11,6 +11,7 @@ __all__ = [
     "Task",
     "bind",
     "code_fingerprint",
+    "data_parameters",
     "instantiate",
     "load_task",
     "prune",

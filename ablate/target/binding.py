@@ -45,12 +45,7 @@ def bind(task: Task, configuration: Mapping[str, Json], *, fingerprints: dict[ob
         StudyError: One fault per key that is missing or has the wrong type, and per data set that is not there. The
             faults carry the key only: where it was set is for the caller to find.
     """
-    given = prune(task.parameters, configuration)
-    for field in fields(task.parameters):
-        if field.default is MISSING and field.default_factory is MISSING and dataclass_in(field.type) is not None:
-            given.setdefault(field.name, {})
-    # Twice: defaults are not converted at their first appearance.
-    converted = _converted(task, _written(task, _converted(task, given)))
+    converted = _completed(task, configuration)
     parameters = _written(task, converted)
     faults: list[Fault] = []
     found: dict[str, str] = {}
@@ -66,6 +61,25 @@ def bind(task: Task, configuration: Mapping[str, Json], *, fingerprints: dict[ob
     if faults:
         raise StudyError(faults)
     return BoundTask(parameters=parameters, fingerprints=found)
+
+
+def data_parameters(task: Task, configuration: Mapping[str, Json]) -> dict[str, Any]:
+    """Give the parameters that point at data, by dotted path, without looking at the data.
+
+    Raises:
+        StudyError: One fault per key that is missing or has the wrong type.
+    """
+    return {dotted(place): value for place, value in _fingerprinted(_completed(task, configuration), ())}
+
+
+def _completed(task: Task, configuration: Mapping[str, Json]) -> Any:
+    """Convert what a task declares of a configuration, with all defaults."""
+    given = prune(task.parameters, configuration)
+    for field in fields(task.parameters):
+        if field.default is MISSING and field.default_factory is MISSING and dataclass_in(field.type) is not None:
+            given.setdefault(field.name, {})
+    # Twice: defaults are not converted at their first appearance.
+    return _converted(task, _written(task, _converted(task, given)))
 
 
 def _fingerprint(value: Any, known: dict[object, str]) -> str:
