@@ -41,8 +41,8 @@ class ConsistencyConfig:
         image_unit_px: Unit of L_R. A pixel, in which the detections come.
         reprojected: What L_R reprojects: the `average` over the views, as in the paper, or the pose of `each_view` into
             its own image.
-        detach_average: Whether L_M's average is a constant to autograd ("target"). Off: the text derives gradients of
-            the whole expression, and for squared norms the two are equal, because the differences sum to zero.
+        detach_average: Whether L_M's average ("target" in the text) is a constant to autograd. Off: Eq. 3 is minimised
+            as it is written. For squared norms the two are equal, because the differences sum to zero.
         projection: Orthographic for the first part of the training and perspective then, as in the paper, or either
             throughout.
         switch_after: Fraction of the epochs after which the projection becomes perspective; not in the paper. A fifth:

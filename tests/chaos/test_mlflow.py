@@ -187,7 +187,7 @@ def test_after_an_outage_mlflow_is_as_without_it(toy_project, server, outage, mo
     assert lines[0].endswith(": the run goes on, news wait for it")
     assert len(lines) == 2
     if outage is gone:
-        assert "is not up to date (Connection refused; news of 6 trials wait)" in lines[1]  # the stages were there
+        assert re.search(r"is not up to date \(Connection refused; news of \d trials wait\)", lines[1])
         server.start()
         began = time.monotonic()
         ended(ablate("sync", toy_project, "disturbed", "--mlflow", server.uri))
@@ -196,7 +196,7 @@ def test_after_an_outage_mlflow_is_as_without_it(toy_project, server, outage, mo
         assert lines[1].endswith("is back and up to date")
     disturbed, whole = dump(server.uri), dump(f"sqlite:///{toy_project.root / 'steady.db'}")
     curves = [one["histories"].get("error", []) for one in whole.values()]
-    assert sorted(len(curve) for curve in curves) == [0, 0, 0, 0, 71, 71, 71, 71, 71, 71]
+    assert sorted(len(curve) for curve in curves) == [0, 0, 0, 0, 70, 70, 70, 70, 70, 70]
     assert different(disturbed, whole) == []
     slower = seconds_of_trials("disturbed") / seconds_of_trials("steady")
     print(f"{outage.__name__}: trials took {slower:.3f} of the undisturbed time")
