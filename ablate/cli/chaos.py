@@ -22,12 +22,18 @@ from ablate.errors import ExitCode, Fault, StudyError
 if TYPE_CHECKING:
     from ablate.run.chaos import Outcome
 
-VICTIMS = ("workers", "driver")
+VICTIMS = ("workers", "driver", "nodes")
 
 KillsOption = Annotated[int, typer.Option("--kills", min=1, help="How many processes are killed at least.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Decides the moments and the victims.")]
 WhatOption = Annotated[
-    str, typer.Option("--what", metavar="LIST", help="Who is killed: `workers`, `driver`, or both with a comma.")
+    str,
+    typer.Option(
+        "--what",
+        metavar="LIST",
+        help="Who is killed: `workers`, `driver`, `nodes`, with commas. With `nodes` trials run on a private cluster "
+        "of two nodes and a head, and every node that is killed is replaced.",
+    ),
 ]
 ChaosBackendOption = Annotated[
     BackendName,
@@ -116,9 +122,12 @@ def _victims(text: str, backend: BackendName) -> tuple[str, ...]:
     given = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     wrong = [part for part in given if part not in VICTIMS]
     if wrong:
-        raise StudyError([Fault(message=f"--what: expected `workers`, `driver` or both, got {wrong[0]!r}")])
+        message = f"--what: expected `workers`, `driver`, `nodes`, or some of them with commas, got {wrong[0]!r}"
+        raise StudyError([Fault(message=message)])
     if backend is BackendName.RAY:
         return given
+    if "nodes" in given:
+        raise StudyError([Fault(message="--what nodes: --backend local uses no cluster; use --backend ray")])
     if "driver" not in given:
         message = "--what workers: with --backend local trials run in the driver; use --backend ray, or --what driver"
         raise StudyError([Fault(message=message)])

@@ -1,14 +1,16 @@
 """A study run while what runs it is killed, and the proof that nothing came out otherwise.
 
 First the study runs undisturbed, which also tells how long it takes. Then it runs again in a store of its own, while
-its driver and the processes of its trials are killed at random moments and the same command is started again, until it
-is done; where that ends before there were enough kills, once more from the beginning. Then the stores are compared.
+its driver, the processes of its trials and (where that is wanted) the nodes of a private cluster are killed at random
+moments and the same command is started again, until it is done; where that ends before there were enough kills, once
+more from the beginning. Then the stores are compared.
 """
 
 import os
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -17,8 +19,9 @@ from ablate.errors import ExitCode
 from ablate.plan.model import Plan
 from ablate.run.chaos_child import Child
 from ablate.run.chaos_equal import Difference, find_differences, leftover_files
+from ablate.run.chaos_nodes import PrivateNodes, node_size
 from ablate.run.chaos_points import FaultPoints
-from ablate.run.chaos_round import LOOK_S, ChaosError, Disturbance, Kill, Pace
+from ablate.run.chaos_round import DRIVER_KILL, LOOK_S, NODES, ChaosError, Disturbance, Kill, Pace
 from ablate.run.chaos_watch import Watch
 from ablate.run.estimate import duration
 from ablate.store import Store
@@ -34,7 +37,7 @@ class Settings:
         arguments: Of `ablate`, for one run of the study; the store is added.
         num_kills: How many processes are killed at least.
         seed: Decides moments and victims.
-        what: Who is killed: `workers`, `driver`, or both.
+        what: Who is killed: some of `workers`, `driver` and `nodes`.
         interval_s: Least time between two checkpoints in the disturbed runs.
         points: Names of steps of the store's writes at which to crash too, as a regular expression.
         folder: For stores and logs.
@@ -101,9 +104,10 @@ class Outcome:
         """Give the work that was done again, of each kill that hit a trial."""
         return [kill.lost_s for kill in self.kills if kill.lost_s]
 
-    def first_steps_s(self) -> list[float]:
-        """Give the times from the start of a driver after a kill to its first new step."""
-        return [kill.first_step_s for kill in self.kills if kill.first_step_s is not None]
+    def first_steps_s(self, *, of_driver: bool) -> list[float]:
+        """Give the times to the first new step after kills of the driver, or of something else."""
+        kills = [kill for kill in self.kills if (kill.what == DRIVER_KILL) is of_driver]
+        return [kill.first_step_s for kill in kills if kill.first_step_s is not None]
 
 
 @dataclass(slots=True)
@@ -175,29 +179,37 @@ class Chaos:
     def _round(self, name: str, undisturbed: Store, pace: Pace, *, num_kills: int) -> Round:
         """Run the study once while it is killed, or while it crashes at named steps, and compare."""
         store = Store(self.settings.folder / name)
-        child = self._child(store, "--checkpoint-interval", f"{self.settings.interval_s:g}")
-        watch = Watch(store, self.plan.specs)
-        disturbance = Disturbance(
-            child,
-            watch,
-            pace=pace,
-            what=self.settings.what,
-            generator=self._generator,
-            say=lambda text: self.say(f"{name}: {text}"),
-        )
-        start_s = time.monotonic()
-        self.say(f"{name}: started")
-        try:
-            if num_kills or self._points is None:
-                disturbance.kill_at_random(num_kills, self._listing(store))
-            else:
-                disturbance.crash_at(self._points, self._points.crashing(store.root, _python_path()))
-        finally:
-            child.end()
-        seconds, num_attempts = time.monotonic() - start_s, sum(watch.attempts().values())
+        watch, is_random = Watch(store, self.plan.specs), bool(num_kills) or self._points is None
+        with self._nodes(name, is_wanted=is_random and NODES in self.settings.what) as nodes:
+            child = self._child(store, *self._disturbed_options(nodes))
+            disturbance = Disturbance(
+                child,
+                watch,
+                pace=pace,
+                what=self.settings.what,
+                generator=self._generator,
+                say=lambda text: self.say(f"{name}: {text}"),
+                nodes=nodes,
+            )
+            start_s = time.monotonic()
+            self.say(f"{name}: started")
+            try:
+                if self._points is None or is_random:
+                    disturbance.kill_at_random(num_kills, self._listing(store))
+                else:
+                    disturbance.crash_at(self._points, self._points.crashing(store.root, _python_path()))
+            finally:
+                child.end()
+            seconds = time.monotonic() - start_s
+        return self._compared(store, undisturbed, disturbance, watch, seconds)
+
+    def _compared(
+        self, store: Store, undisturbed: Store, disturbance: Disturbance, watch: Watch, seconds: float
+    ) -> Round:
+        num_attempts = sum(watch.attempts().values())
         differences = tuple(find_differences(self.plan, store, undisturbed))
         self.say(
-            f"{name}: {len(watch.finished())} of {watch.num_trials} finished in {duration(seconds)}, "
+            f"{store.root.name}: {len(watch.finished())} of {watch.num_trials} finished in {duration(seconds)}, "
             f"{len(disturbance.kills)} kills, {num_attempts} attempts; "
             + (f"{len(differences)} differences" if differences else "equal to the undisturbed run")
         )
@@ -210,6 +222,20 @@ class Chaos:
             differences=differences,
             leftovers=tuple(leftover_files(self.plan, store, undisturbed)),
         )
+
+    def _disturbed_options(self, nodes: PrivateNodes | None) -> tuple[str, ...]:
+        joined = ("--address", nodes.address) if nodes else ()
+        return ("--checkpoint-interval", f"{self.settings.interval_s:g}", *joined)
+
+    @contextmanager
+    def _nodes(self, name: str, *, is_wanted: bool) -> Iterator[PrivateNodes | None]:
+        if not is_wanted:
+            yield None
+            return
+        num_cpus, num_gpus = node_size(self.plan.specs)
+        log = self.settings.folder / f"{name}-cluster.log"
+        with PrivateNodes(num_cpus=num_cpus, num_gpus=num_gpus, log=log) as nodes:
+            yield nodes
 
     def _listing(self, store: Store) -> dict[str, str]:
         return self._points.listing(store.root, _python_path()) if self._points else {}
@@ -231,7 +257,8 @@ def describe(outcome: Outcome) -> list[str]:
         f"{sum(one.num_starts for one in outcome.rounds)} starts of the command, "
         f"{sum(one.num_attempts for one in outcome.rounds)} attempts at trials",
         f"lost work    {_spread(outcome.lost_s(), 'per kill that hit a trial')}",
-        f"first step   {_spread(outcome.first_steps_s(), 'after a killed driver was started again')}",
+        f"first step   {_spread(outcome.first_steps_s(of_driver=True), 'after a killed driver was started again')}",
+        f"             {_spread(outcome.first_steps_s(of_driver=False), 'after the kill of a worker or a node')}",
     ]
     if outcome.points or outcome.points_left:
         num_all = len(outcome.points) + len(outcome.points_left)
@@ -252,7 +279,7 @@ def describe(outcome: Outcome) -> list[str]:
 
 def _spread(seconds: list[float], what: str) -> str:
     if not seconds:
-        return "none measured"
+        return f"none measured {what}"
     return f"median {median(seconds):.1f} s, at most {max(seconds):.1f} s, in all {sum(seconds):.0f} s, {what}"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 LEFTOVER_S = 30.0
-"""Time that the private cluster of a killed driver gets to end by itself."""
+"""Time that what belonged to a killed driver or node gets to end by itself."""
 _LOOK_S = 2.0
 _ACTORS = ("ray::ResourceTrainable", "ray::TrialActor")
 """What Ray calls the processes of `ablate.backends.ray_trainable`, whose class Tune wraps in one with resources."""
@@ -45,7 +45,7 @@ class Child:
         with self._log.open("ab") as log:
             log.write(f"--- {' '.join(self._command[4:])}\n".encode())
             log.flush()
-            with _signals_wait():
+            with signals_wait():
                 self._process = subprocess.Popen(
                     self._command,
                     stdin=subprocess.DEVNULL,
@@ -73,16 +73,20 @@ class Child:
         self._running.kill()
         self._running.wait()
 
-    def kill_worker(self, generator: random.Random) -> bool:
+    def kill_worker(self, generator: random.Random, elsewhere: Sequence[Any] = ()) -> bool:
         """End, without a warning, one of the processes that run trials.
+
+        Args:
+            generator: Decides which.
+            elsewhere: Processes of a cluster that the command only joins.
 
         Returns:
             Whether there was one.
         """
-        workers = [process for process in self._descendants() if _runs_trials(process)]
+        workers = [process for process in (*self._descendants(), *elsewhere) if _runs_trials(process)]
         if not workers:
             return False
-        with _gone_is_fine():
+        with gone_is_fine():
             generator.choice(workers).kill()
         return True
 
@@ -90,7 +94,7 @@ class Child:
         """End what outlived a killed driver for too long."""
         now_s = time.monotonic()
         for _, process in [pair for pair in self._leftovers if pair[0] < now_s]:
-            with _gone_is_fine():
+            with gone_is_fine():
                 process.kill()
         self._leftovers = [(until_s, process) for until_s, process in self._leftovers if until_s >= now_s]
 
@@ -100,7 +104,7 @@ class Child:
             self.kill_driver()
         processes = [process for _, process in self._leftovers]
         for process in processes:
-            with _gone_is_fine():
+            with gone_is_fine():
                 process.kill()
         self._leftovers = []
         if processes:
@@ -133,13 +137,13 @@ class Child:
 def _runs_trials(process: Any) -> bool:
     """Say whether a process is an actor of Ray's that runs trials: Ray writes it into the process's title."""
     title = ""
-    with _gone_is_fine():
+    with gone_is_fine():
         title = " ".join(process.cmdline())
     return title.startswith(_ACTORS)
 
 
 @contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
+def signals_wait() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM wait for the block: a process must not be started without being known here."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -159,7 +163,8 @@ def _signals_wait() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _gone_is_fine() -> Iterator[None]:
+def gone_is_fine() -> Iterator[None]:
+    """Let a process end before something is done to it."""
     import psutil
 
     with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):

@@ -14,14 +14,23 @@ from ablate.trial import Status
 _BEGUN = re.compile(rb"^--- attempt (\d+) at (\S+) ", re.MULTILINE)
 _ENDED = re.compile(rb"^--- attempt (\d+) (?:finished|failed|interrupted)", re.MULTILINE)
 _TAIL_BYTES = 20_000
+_POINTER = "checkpoints/latest.json"
+_SIGNS = (_POINTER, "curves.jsonl", "system.jsonl", "log.txt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A trial in work: its attempt, and the seconds of work since its last checkpoint."""
+    """A trial in work, as far as can be seen.
+
+    Args:
+        attempt: Its attempt.
+        unsaved_s: Seconds since its start or its last checkpoint.
+        silent_s: Seconds since its last sign of life; one that was killed leaves no other mark.
+    """
 
     attempt: int
     unsaved_s: float
+    silent_s: float = 0.0
 
 
 class Watch:
@@ -65,16 +74,26 @@ class Watch:
         for trial_id, attempt in self.attempts().items():
             begun_s = None if trial_id in finished else _begun_s(self._store.log_path(trial_id), attempt)
             if begun_s is not None:
-                saved_s = max(begun_s, _changed_s(self._store.folder(trial_id) / "checkpoints" / "latest.json"))
-                found[trial_id] = Running(attempt=attempt, unsaved_s=max(0.0, now_s - saved_s))
+                folder = self._store.folder(trial_id)
+                saved_s = max(begun_s, _changed_s(folder / _POINTER))
+                alive_s = max(begun_s, *(_changed_s(folder / name) for name in _SIGNS))
+                found[trial_id] = Running(
+                    attempt=attempt, unsaved_s=max(0.0, now_s - saved_s), silent_s=max(0.0, now_s - alive_s)
+                )
         return found
 
-    def has_new_step(self, before: Mapping[str, int]) -> bool:
-        """Say whether an attempt newer than those of `before` has reported a point, or has finished."""
-        for trial_id, attempt in self.attempts().items():
-            if attempt > before.get(trial_id, 0) and self._has_step(trial_id, attempt):
-                return True
-        return False
+    def has_new_step(self, before: Mapping[str, int], among: Iterable[str] | None = None) -> bool:
+        """Say whether an attempt newer than those of `before` has reported a point, or has finished.
+
+        Args:
+            before: Attempts by trial.
+            among: The trials to look at; by default all.
+        """
+        newest = self.attempts() if among is None else {one: self._store.last_attempt(one) for one in among}
+        return any(
+            attempt > before.get(trial_id, 0) and self._has_step(trial_id, attempt)
+            for trial_id, attempt in newest.items()
+        )
 
     def _has_step(self, trial_id: str, attempt: int) -> bool:
         try:

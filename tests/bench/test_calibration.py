@@ -6,7 +6,6 @@ Each study has a reference and three arms, whose results share the reference's n
 
 import math
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,9 @@ from ablate.analysis.contrasts import Verdict, analyse
 from ablate.analysis.replication import Replication
 from ablate.analysis.results import collect
 from ablate.plan.model import Plan, PlannedTrial
-from ablate.study.model import Adaptive, Arm, Metric, Study
-from ablate.trial import Outcome, Resources, Status, TrialSpec
+from ablate.study.model import Adaptive, Metric
+from ablate.trial import Outcome, Status, TrialSpec
+from tests.studies import bare_study
 
 pytestmark = pytest.mark.bench
 
@@ -40,27 +40,8 @@ def say(capsys):
 
 
 def make_plan(adaptive):
-    study = Study(
-        path=Path("calibration.yaml"),
-        source="",
-        name="calibration",
-        title="Calibration",
-        paper=None,
-        base=(),
-        overrides=(),
-        stages={},
-        task="toy:run",
-        needs=(),
-        arms=tuple(Arm(name=name, overrides={}) for name in ARMS),
-        reference=ARMS[0],
-        num_replicates=MAX_SEEDS,
-        metrics=(Metric(name="m", unit="mm", better="lower"),),
-        curves=(),
-        resources=Resources(),
-        plugins=(),
-        lines={},
-        adaptive=adaptive,
-    )
+    metrics = (Metric(name="m", unit="mm", better="lower"),)
+    study = bare_study(ARMS, name="calibration", num_replicates=MAX_SEEDS, metrics=metrics, adaptive=adaptive)
     seeds = tuple(range(MAX_SEEDS))
     trials = [
         PlannedTrial(spec=TrialSpec(task="toy:run", parameters={"arm": arm}, seed=seed), role="arm", name=arm)

@@ -11,8 +11,9 @@ from ablate.plan.model import Plan, PlannedTrial
 from ablate.report.build import write_report
 from ablate.store import RunFacts, Store
 from ablate.store.record import record_content
-from ablate.study.model import Arm, Metric, Study
-from ablate.trial import Outcome, Resources, Status, TrialSpec
+from ablate.study.model import Arm, Metric
+from ablate.trial import Outcome, Status, TrialSpec
+from tests.studies import bare_study
 
 pytestmark = pytest.mark.bench
 
@@ -30,28 +31,18 @@ RUN = RunFacts(
 
 
 def make_plan(folder: Path) -> Plan:
-    study = Study(
+    study = bare_study(
+        [Arm(name=f"arm {index}", overrides={"method.index": index}) for index in range(NUM_ARMS)],
         path=folder / "many.yaml",
         source="study: many\n",
         name="many",
         title="Many arms",
-        paper=None,
         base=("method=toy",),
-        overrides=(),
-        stages={},
-        task="toy:run",
-        needs=(),
-        arms=tuple(Arm(name=f"arm {index}", overrides={"method.index": index}) for index in range(NUM_ARMS)),
-        reference="arm 0",
         num_replicates=NUM_SEEDS,
         metrics=(
             Metric(name="multiview/mpjpe", unit="mm", better="lower", equivalent_within=0.5),
             Metric(name="singleview/mpjpe", unit="mm", better="lower"),
         ),
-        curves=(),
-        resources=Resources(),
-        plugins=(),
-        lines={},
     )
     trials = tuple(
         PlannedTrial(

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from ablate.backends.local import LocalBackend
+from ablate.backends.ray_tune import RayTuneBackend
 from ablate.search.proposer import DONE, WAIT, Answer
 from ablate.store import Store
 from ablate.trial import Outcome, Report, Resources, Status, TrialSpec
@@ -229,6 +231,31 @@ def contract_tasks(tmp_path_factory) -> Iterator[Path]:
     sys.path.insert(0, str(folder))
     yield folder
     sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="module")
+def ray_cluster(contract_tasks) -> Iterator[None]:
+    """One private cluster for the module: starting one takes seconds."""
+    from ablate.backends.ray_cluster import connected, prepare_environment, scratch_folder
+
+    prepare_environment()
+    with scratch_folder(None) as folder, connected(None, num_cpus=2, folder=folder):
+        yield
+
+
+@pytest.fixture(scope="module")
+def local() -> LocalBackend:
+    return LocalBackend(checkpoint_interval_s=0.0)
+
+
+@pytest.fixture(scope="module")
+def ray_tune(ray_cluster) -> RayTuneBackend:
+    return RayTuneBackend(checkpoint_interval_s=0.0, grace_s=20.0)
+
+
+@pytest.fixture(scope="module", params=["local", pytest.param("ray_tune", marks=pytest.mark.ray)])
+def backend(request):
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")

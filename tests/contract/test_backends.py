@@ -4,47 +4,16 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 
-from ablate.backends.local import LocalBackend
 from ablate.backends.ray_tune import RayTuneBackend
 from ablate.errors import AblateError, BackendError
 from ablate.search.proposer import WAIT
 from ablate.store import Store
 from ablate.trial import Status, TrialSpec
-
-
-@pytest.fixture(scope="module")
-def ray_cluster(contract_tasks) -> Iterator[None]:
-    """One private cluster for the module: starting one takes seconds."""
-    from ablate.backends.ray_cluster import connected, prepare_environment, scratch_folder
-
-    prepare_environment()
-    with scratch_folder(None) as folder, connected(None, num_cpus=2, folder=folder):
-        yield
-
-
-@pytest.fixture(scope="module")
-def local() -> LocalBackend:
-    return LocalBackend(checkpoint_interval_s=0.0)
-
-
-@pytest.fixture(scope="module")
-def ray_tune(ray_cluster) -> RayTuneBackend:
-    return RayTuneBackend(checkpoint_interval_s=0.0, grace_s=20.0)
-
-
-BACKENDS = ["local", pytest.param("ray_tune", marks=pytest.mark.ray)]
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def backend(request):
-    return request.getfixturevalue(request.param)
-
 
 NUM_STEPS = 80
 

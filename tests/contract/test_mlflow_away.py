@@ -19,8 +19,8 @@ from ablate.records.mlflow import MlflowMirror, mirror_report
 from ablate.records.mlflow_client import Tracking
 from ablate.records.mlflow_sync import sync_study
 from ablate.store import RunFacts, Store
-from ablate.study.model import Arm, Metric, Study
-from ablate.trial import Outcome, Report, Resources, Status, TrialSpec
+from ablate.trial import Outcome, Report, Status, TrialSpec
+from tests.studies import bare_study
 
 AT_ONCE_S = 0.5  # shorter than any wait for MLflow here
 NOWHERE = "http://127.0.0.1:9"
@@ -78,26 +78,7 @@ def store(tmp_path, empty_database):
 def study(request):
     """A plan of three trials; an experiment of its own for each test that shares the server."""
     spec = TrialSpec(task="toy:run", parameters={"x": 1}, seed=0)
-    study = Study(
-        path=Path("toy.yaml"),
-        source="",
-        name=request.node.name,
-        title="Toy",
-        paper=None,
-        base=(),
-        overrides=(),
-        stages={},
-        task="toy:run",
-        needs=(),
-        arms=(Arm(name="ours", overrides={}),),
-        reference="ours",
-        num_replicates=None,
-        metrics=(Metric(name="error", unit="mm", better="lower"),),
-        curves=(),
-        resources=Resources(),
-        plugins=(),
-        lines={},
-    )
+    study = bare_study(name=request.node.name)
     seeds = (0, 1, 2)
     trials = tuple(PlannedTrial(spec=replace(spec, seed=seed), role="arm", name="ours") for seed in seeds)
     return Plan(study=study, scale="quick", seeds=seeds, trials=trials, configuration={})

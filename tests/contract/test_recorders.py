@@ -1,7 +1,6 @@
 """What every recorder keeps to: it hears anything in any order, and neither blocks, raises, nor needs its other end."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -10,36 +9,16 @@ from ablate.records.mlflow import MlflowMirror
 from ablate.records.mlflow_client import Tracking
 from ablate.run.progress import Progress
 from ablate.store import Store
-from ablate.study.model import Arm, Metric, Study
-from ablate.trial import Outcome, Report, Resources, Status, TrialSpec
+from ablate.trial import Outcome, Report, Status, TrialSpec
+from tests.studies import bare_study
 
 SPEC = TrialSpec(task="toy:run", parameters={"x": 1}, seed=0)
 
 
 @pytest.fixture
 def plan() -> Plan:
-    study = Study(
-        path=Path("toy.yaml"),
-        source="",
-        name="toy",
-        title="Toy",
-        paper=None,
-        base=(),
-        overrides=(),
-        stages={},
-        task="toy:run",
-        needs=(),
-        arms=(Arm(name="ours", overrides={}),),
-        reference="ours",
-        num_replicates=None,
-        metrics=(Metric(name="error", unit="mm", better="lower"),),
-        curves=(),
-        resources=Resources(),
-        plugins=(),
-        lines={},
-    )
     trials = (PlannedTrial(spec=SPEC, role="arm", name="ours"),)
-    return Plan(study=study, scale="quick", seeds=(0,), trials=trials, configuration={})
+    return Plan(study=bare_study(), scale="quick", seeds=(0,), trials=trials, configuration={})
 
 
 NOWHERE = "http://127.0.0.1:9"

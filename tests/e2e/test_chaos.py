@@ -89,7 +89,11 @@ def test_a_study_that_does_not_run_is_no_chaos(toy_project, ablate):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--what", "nodes"), "--what: expected `workers`, `driver` or both, got 'nodes'"),
+        (
+            ("--what", "disks"),
+            "--what: expected `workers`, `driver`, `nodes`, or some of them with commas, got 'disks'",
+        ),
+        (("--what", "driver,nodes", "--backend", "local"), "--backend local uses no cluster"),
         (("--what", "workers", "--backend", "local"), "with --backend local trials run in the driver"),
         (("--keep", "studies"), "--keep: expected a new or an empty folder"),
     ],

@@ -18,7 +18,7 @@ from ablate.report.paper import build_paper
 from ablate.report.tables import build_groups
 from ablate.report.terminal import summary_table
 from ablate.study.model import Arm, Curve, Metric, Study
-from ablate.trial import Resources
+from tests.studies import bare_study
 
 PAPER = """\
 tables:
@@ -44,7 +44,7 @@ CURVE = Curve(title="Error in training", metrics=("multiview/mpjpe",), unit="mm"
 def study(tmp_path: Path) -> Study:
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "roy.yaml").write_text(PAPER)
-    return Study(
+    return bare_study(
         path=tmp_path / "weights.yaml",
         source=SOURCE,
         name="weights",
@@ -52,26 +52,18 @@ def study(tmp_path: Path) -> Study:
         paper="roy/table3",
         base=("method=toy", "data=court_sim"),
         overrides=("method.sigma_mm=20",),
-        stages={},
-        task="toy:run",
-        needs=(),
         arms=(
             Arm(name="ours", overrides={}, paper="Ours"),
             Arm(name="without weights", overrides={}, paper="Ours w/o weights"),
             Arm(name="learned | fixed", overrides={}, paper="Learned"),
             Arm(name="broken", overrides={}),
         ),
-        reference="ours",
-        num_replicates=None,
         metrics=(
             Metric(name="multiview/mpjpe", unit="mm", better="lower", paper="mv"),
             Metric(name="multiview/kept", unit="1", better="higher"),
             Metric(name="singleview/mpjpe", unit="mm", better="lower", paper="sv"),
         ),
         curves=(CURVE,),
-        resources=Resources(),
-        plugins=(),
-        lines={},
         notes="Weights *prevent damage*.",
     )
 

@@ -1,40 +1,19 @@
 """Results written down by hand: what a test says about arms, metrics and seeds is all there is."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ablate.analysis.results import ArmResults, Results
-from ablate.study.model import Arm, Metric, Study
-from ablate.trial import Resources
+from ablate.study.model import Metric, Study
+from tests.studies import bare_study
 
 Values = Mapping[str, Mapping[str, Mapping[int | None, float]]]
 
 
 def build_study(names: list[str], metrics: tuple[Metric, ...], **changes: Any) -> Study:
-    fields: dict[str, Any] = {
-        "path": Path("studies/toy.yaml"),
-        "source": "",
-        "name": "toy",
-        "title": "Toy",
-        "paper": None,
-        "base": (),
-        "overrides": (),
-        "stages": {},
-        "task": "toy:run",
-        "needs": (),
-        "arms": tuple(Arm(name=name, overrides={}) for name in names),
-        "reference": names[0],
-        "num_replicates": None,
-        "metrics": metrics,
-        "curves": (),
-        "resources": Resources(),
-        "plugins": (),
-        "lines": {},
-    }
-    return Study(**{**fields, **changes})
+    return bare_study(**{"arms": names, "metrics": metrics, **changes})
 
 
 @pytest.fixture

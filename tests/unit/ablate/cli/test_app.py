@@ -9,7 +9,7 @@ from typer.testing import Result
 from ablate import __version__
 from ablate.errors import ExitCode
 
-VERBS = "new check plan run status list report compare ui sync schema doctor".split()
+VERBS = "new check plan run status list report compare ui sync chaos schema doctor".split()
 
 
 def test_help_is_as_reviewed(

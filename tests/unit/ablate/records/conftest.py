@@ -11,30 +11,13 @@ import pytest
 from ablate.plan.model import Plan, PlannedTrial
 from ablate.store import RunFacts, Store
 from ablate.store.system import SystemSample, append_system
-from ablate.study.model import Arm, Metric, Study
-from ablate.trial import Outcome, Report, Resources, Status, TrialSpec
+from ablate.trial import Outcome, Report, Status, TrialSpec
+from tests.studies import bare_study
 
 
 def build_plan(scale: str = "quick", seeds: tuple[int, ...] = (0, 1)) -> Plan:
-    study = Study(
-        path=Path("studies/weights.yaml"),
-        source="",
-        name="weights",
-        title="Weighting the views",
-        paper=None,
-        base=(),
-        overrides=(),
-        stages={},
-        task="toy:run",
-        needs=(),
-        arms=(Arm(name="ours", overrides={}), Arm(name="uniform", overrides={})),
-        reference="ours",
-        num_replicates=None,
-        metrics=(Metric(name="error", unit="mm", better="lower"),),
-        curves=(),
-        resources=Resources(),
-        plugins=(),
-        lines={},
+    study = bare_study(
+        ("ours", "uniform"), path=Path("studies/weights.yaml"), name="weights", title="Weighting the views"
     )
     stage = TrialSpec(
         task="toy:pre", parameters={"data": {"sizes": [8, 16]}}, seed=None, data={"data": "0123456789abcdef0123"}

@@ -10,7 +10,8 @@ import pytest
 from ablate.plan.model import Plan, PlannedTrial
 from ablate.store import RunFacts, Store
 from ablate.study.model import Arm, Curve, Metric, Stage, Study
-from ablate.trial import Outcome, Report, Resources, Status, TrialSpec
+from ablate.trial import Outcome, Report, Status, TrialSpec
+from tests.studies import bare_study
 
 SHIFTS = {"ours": 0.0, "without weights": 14.0, "learned weights": 0.3}
 ROWS = {"ours": "Ours", "without weights": "Ours w/o weights", "learned weights": "Learned"}
@@ -40,27 +41,22 @@ def build_study(folder: Path, **changes: Any) -> Study:
     (folder / "papers").mkdir(parents=True, exist_ok=True)
     (folder / "papers" / "roy.yaml").write_text(PAPER)
     fields: dict[str, Any] = {
+        "arms": tuple(Arm(name=name, overrides={}, paper=ROWS[name]) for name in SHIFTS),
         "path": folder / "weights.yaml",
         "source": "study: weights\ntitle: Weighting <the> views\n",
         "name": "weights",
         "title": "Weighting <the> views",
         "paper": "roy/table3",
         "base": ("method=toy", "data=court_sim"),
-        "overrides": (),
         "stages": {"detector": Stage(name="detector", task="toy:detect")},
-        "task": "toy:run",
         "needs": ("detector",),
-        "arms": tuple(Arm(name=name, overrides={}, paper=ROWS[name]) for name in SHIFTS),
         "reference": "ours",
-        "num_replicates": None,
         "metrics": METRICS,
         "curves": (Curve(title="Error in training", metrics=("multiview/mpjpe",), unit="mm"),),
-        "resources": Resources(),
-        "plugins": (),
         "lines": {"paper": 3, "paper_rows.ours": 14, "metrics.0.paper": 20},
         "notes": "Weights **prevent damage**.\n\n<script>alert(1)</script>",
     }
-    return Study(**{**fields, **changes})
+    return bare_study(**{**fields, **changes})
 
 
 def build_plan(study: Study, num_seeds: int = 3) -> Plan:

@@ -10,8 +10,8 @@ from ablate.run.chaos import Outcome, Round, describe
 from ablate.run.chaos_equal import find_differences, leftover_files
 from ablate.run.chaos_mlflow import mlflow_differences
 from ablate.run.chaos_points import FaultPoints
-from ablate.run.chaos_round import Kill
-from ablate.run.chaos_watch import Watch
+from ablate.run.chaos_round import Kill, _count_lost_work
+from ablate.run.chaos_watch import Running, Watch
 from ablate.run.crash_points import EXIT_CODE
 from ablate.run.execute import execute
 from ablate.store import Store
@@ -111,14 +111,39 @@ def test_the_watch_knows_who_runs_and_what_is_unsaved(toy):
     log = toy.store.log_path(trial_id)
     log.write_text("--- attempt 1 at 2020-01-01T00:00:00+00:00 on here: toy.tasks:run\n")
     assert watch.running()[trial_id].unsaved_s > 1e6
+    assert watch.running()[trial_id].silent_s < 60
     assert not watch.has_new_step(before)
     toy.store.append_report(Report(trial_id=trial_id, attempt=attempt, step=1, metrics={"error": 1.0}))
     toy.store.save_checkpoint(trial_id, attempt, 1, {"step": 1})
     assert watch.running()[trial_id].unsaved_s < 60
-    assert watch.has_new_step(before)
+    assert watch.has_new_step(before) and watch.has_new_step(before, [trial_id])
+    assert not watch.has_new_step({trial_id: attempt}, [trial_id])
+    assert not watch.has_new_step(before, [toy.ids["pretrained"]])
     with log.open("a") as file:
         file.write("--- attempt 1 interrupted\n")
     assert watch.running() == {}
+
+
+def _running(attempt=1, unsaved_s=0.0, silent_s=0.1):
+    return {"t": Running(attempt=attempt, unsaved_s=unsaved_s, silent_s=silent_s)}
+
+
+@pytest.mark.parametrize(
+    ("kills", "last_attempt", "lost_s"),
+    [
+        ([], 1, []),
+        ([("worker", 10, _running(unsaved_s=3.0)), ("worker", 20, _running(unsaved_s=4.0))], 1, [0, 0]),
+        ([("worker", 10, _running(unsaved_s=3.0)), ("worker", 20, _running(unsaved_s=4.0))], 2, [0, 4]),
+        # Not started again when the next kill comes: what the log still says to run has been dead for a while.
+        ([("node", 10, _running(unsaved_s=3.0)), ("worker", 40, _running(unsaved_s=33.0, silent_s=30))], 2, [3, 0]),
+        ([("driver", 10, _running(unsaved_s=3.0)), ("driver", 11, _running(unsaved_s=4.0))], 2, [3, 0]),
+        ([("worker", 10, _running(unsaved_s=3.0)), ("driver", 50, _running(attempt=2, unsaved_s=1.0))], 3, [3, 1]),
+    ],
+)
+def test_lost_work_is_charged_once_to_the_kill_that_ended_the_attempt(kills, last_attempt, lost_s):
+    found = [Kill(what=what, at_s=at_s, running=running) for what, at_s, running in kills]
+    _count_lost_work(found, {"t": last_attempt})
+    assert [kill.lost_s for kill in found] == lost_s
 
 
 WRITER = """
@@ -155,9 +180,14 @@ def test_a_process_crashes_once_at_every_step_of_a_write(tmp_path):
 
 
 def test_the_summary_counts_kills_by_kind(tmp_path):
-    kills = (Kill(what="driver", at_s=1, lost_s=2.0, first_step_s=3.0), Kill(what="worker", at_s=2, lost_s=4.0))
+    kills = (
+        Kill(what="driver", at_s=1, lost_s=2.0, first_step_s=3.0),
+        Kill(what="node", at_s=2, lost_s=4.0, first_step_s=5.0),
+    )
     found = Round(store=Store(tmp_path), seconds=9, num_starts=2, num_attempts=7, kills=kills, differences=())
     lines = describe(Outcome(num_trials=5, num_finished=5, undisturbed_s=3, rounds=(found,)))
-    assert "kills        2: 1 driver, 1 worker" in lines
+    assert "kills        2: 1 driver, 1 node" in lines
+    assert "first step   median 3.0 s, at most 3.0 s, in all 3 s, after a killed driver was started again" in lines
+    assert "             median 5.0 s, at most 5.0 s, in all 5 s, after the kill of a worker or a node" in lines
     assert "lost work    median 3.0 s, at most 4.0 s, in all 6 s, per kill that hit a trial" in lines
     assert lines[-1].startswith("outcome      equal")
