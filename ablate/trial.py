@@ -28,6 +28,11 @@ class Resources:
     The number of threads follows `num_cpus`, and with it the order of sums. `deterministic` makes torch refuse
     operations whose result varies from run to run, which some do on a GPU. An attempt that exceeds a limit fails, and
     is not tried again in that run.
+
+    Up to `stack_seeds` trials that differ in nothing but their seed run as a stack: in one process, by one call of the
+    task's companion (`run_stacked` beside `run`). A stack takes what one trial asks for, and its limits are for all of
+    it. Batched sums are taken in another order, so that results equal those of separate runs within floating-point
+    tolerance, not to the last bit.
     """
 
     num_cpus: float = 1.0
@@ -36,6 +41,7 @@ class Resources:
     deterministic: bool = False
     time_limit_s: float | None = None
     memory_limit_mib: float | None = None
+    stack_seeds: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

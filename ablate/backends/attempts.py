@@ -4,21 +4,28 @@
 - A trial whose process died, or was told to leave (preempted), is not at fault: it is started again without counting,
   until it has been lost `MAX_LOSSES` times in a row without a newer checkpoint; then it has failed.
 - What came out is what the store says, whatever a worker said on its way.
+- Trials that differ in nothing but their seed start as a stack where `resources.stack_seeds` allows it: those that are
+  ready at the same time and stand at the same checkpoint. Nobody can tell which of a stack made it fail, so that counts
+  for none of them: each is tried again apart from the others. So is each of a stack that was lost `MAX_STACK_LOSSES`
+  times in a row without a newer checkpoint; otherwise what was lost together starts together again.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 
 from ablate.errors import BackendError
 from ablate.records.recorder import Recorder
 from ablate.search.proposer import DONE, WAIT, Answer, Proposer
+from ablate.search.stacks import Likeness, has_room
 from ablate.store import RunFacts, Store
 from ablate.trial import Outcome, Report, Status, TrialSpec
 from ablate.worker.limits import is_over_limit
 
 MAX_LOSSES = 10
+MAX_STACK_LOSSES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +34,10 @@ class Attempt:
 
     spec: TrialSpec
     number: int
+
+
+Stack = tuple[Attempt, ...]
+"""Attempts that run together in one process; mostly one."""
 
 
 @dataclass(slots=True)
@@ -38,6 +49,8 @@ class _Tries:
     num_lost: int = 0
     step: int | None = None
     """Newest checkpoint at the last loss."""
+    is_apart: bool = False
+    """Whether it is never stacked again."""
 
 
 class Attempts:
@@ -55,19 +68,56 @@ class Attempts:
         self._recorder = recorder
         self._store = store
         self._stopping = stopping
+        self._likeness = Likeness(store.read_spec)
         self._outstanding: dict[str, _Tries] = {}
-        self._again: deque[str] = deque()
+        self._waiting: deque[str] = deque()
+        """Those to start before the proposer is asked again."""
 
-    def next(self) -> TrialSpec | Answer:
-        """Give the trial to start next, to be claimed with `claim` once there is room for it.
+    def next(self) -> tuple[TrialSpec, ...] | Answer:
+        """Give the trials to start next in one process, to be claimed with `claim` once there is room for it.
+
+        To fill a stack the proposer is asked past trials that do not belong to it, as many as a stack takes; they wait
+        here and come next.
 
         Raises:
             BackendError: The proposer waits for nothing.
         """
         if self._stopping():
             return DONE
-        if self._again:
-            return self._outstanding[self._again.popleft()].spec
+        first = self._outstanding[self._waiting.popleft()].spec if self._waiting else self._ask()
+        if isinstance(first, Answer):
+            return first
+        stack = [first]
+        if self._is_open(stack):
+            self._fill(stack)
+        return tuple(stack)
+
+    def _fill(self, stack: list[TrialSpec]) -> None:
+        """Add what may join a stack: of the trials that wait here, then of those that the proposer gives."""
+        for trial_id in tuple(self._waiting):
+            if self._may_join(self._outstanding[trial_id].spec, stack):
+                self._waiting.remove(trial_id)
+                stack.append(self._outstanding[trial_id].spec)
+        while self._is_open(stack) and len(self._waiting) < stack[0].resources.stack_seeds:
+            answer = self._ask()
+            if isinstance(answer, Answer):
+                return
+            if self._may_join(answer, stack):
+                stack.append(answer)
+            else:
+                self._waiting.append(answer.id)
+
+    def _is_open(self, stack: Sequence[TrialSpec]) -> bool:
+        return has_room(stack) and not self._outstanding[stack[0].id].is_apart
+
+    def _may_join(self, spec: TrialSpec, stack: Sequence[TrialSpec]) -> bool:
+        return (
+            not self._outstanding[spec.id].is_apart
+            and self._likeness.may_join(spec, stack)
+            and self._store.checkpoint_step(spec.id) == self._store.checkpoint_step(stack[0].id)
+        )
+
+    def _ask(self) -> TrialSpec | Answer:
         answer = self._proposer.ask()
         if isinstance(answer, TrialSpec):
             if answer.id in self._outstanding:
@@ -79,24 +129,31 @@ class Attempts:
             return WAIT
         return answer
 
-    def claim(self, spec: TrialSpec) -> Attempt:
-        """Claim the next attempt number of a trial that `next` gave."""
-        return Attempt(spec=spec, number=self._store.claim(spec.id))
+    def claim(self, specs: Iterable[TrialSpec]) -> Stack:
+        """Claim the next attempt number of each trial that `next` gave."""
+        return tuple(Attempt(spec=spec, number=self._store.claim(spec.id)) for spec in specs)
 
-    def started(self, attempt: Attempt) -> None:
-        """Take note that the attempt has its resources and begins."""
-        self._recorder.started(attempt.spec, attempt.number)
+    def started(self, stack: Stack) -> None:
+        """Take note that the attempts have their resources and begin."""
+        for attempt in stack:
+            self._recorder.started(attempt.spec, attempt.number)
 
     def reported(self, report: Report) -> None:
         """Pass on one point of the curves."""
         self._recorder.reported(report)
 
-    def ended(self, attempt: Attempt) -> None:
-        """Find out what came of the attempt, and start the trial again or tell the proposer."""
+    def ended(self, stack: Stack) -> None:
+        """Find out what came of the attempts, and start each trial again or tell the proposer."""
+        for attempt in stack:
+            self._ended(attempt, is_stacked=len(stack) > 1)
+
+    def _ended(self, attempt: Attempt, *, is_stacked: bool) -> None:
         trial_id = attempt.spec.id
         tries = self._outstanding[trial_id]
         outcome = self._truth(attempt)
         match outcome.status:
+            case Status.FAILED if is_stacked:
+                tries.is_apart, is_over = True, False
             case Status.FAILED:
                 tries.num_raised += 1
                 is_over = is_over_limit(outcome) or tries.num_raised > attempt.spec.resources.retries
@@ -111,11 +168,11 @@ class Attempts:
             del self._outstanding[trial_id]
             self._proposer.tell(outcome)
         else:
-            self._again.append(trial_id)
+            self._waiting.append(trial_id)
 
-    def close(self, running: list[Attempt]) -> None:
-        """Tell of all that did not end: the attempts that still ran, and the trials that wait for another start."""
-        for attempt in running:
+    def close(self, running: Iterable[Stack]) -> None:
+        """Tell of all that did not end: the attempts that still ran, and the trials that wait for a start."""
+        for attempt in chain.from_iterable(running):
             if attempt.spec.id in self._outstanding:
                 self._recorder.ended(attempt.spec, self._truth(attempt))
         for trial_id in list(self._outstanding):
@@ -132,6 +189,7 @@ class Attempts:
         step = self._store.checkpoint_step(tries.spec.id)
         tries.num_lost = 1 if step != tries.step else tries.num_lost + 1
         tries.step = step
+        tries.is_apart = tries.is_apart or tries.num_lost >= MAX_STACK_LOSSES
         return tries.num_lost >= MAX_LOSSES
 
     def _given_up(self, attempt: Attempt, tries: _Tries) -> Outcome:

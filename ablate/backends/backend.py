@@ -11,7 +11,7 @@ from ablate.search.proposer import Proposer
 class Backend(Protocol):
     """Runs what a proposer proposes until it says `DONE` or `stopping()` is true.
 
-    Every attempt goes through `ablate.worker.run_trial`, which writes the store; the outcome told to the proposer
+    Every attempt goes through `ablate.worker.run_trials`, which writes the store; the outcome told to the proposer
     and the recorder is the store's. When stopping, running trials are asked to checkpoint and end interrupted.
     """
 

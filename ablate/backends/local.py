@@ -1,14 +1,13 @@
-"""The plainest backend: one trial after the other in this process, so that `pdb` and profilers just work."""
+"""The plainest backend: one trial (or stack) after the other in this process, so that `pdb` and profilers just work."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from ablate.backends.attempts import Attempts
 from ablate.records.recorder import Recorder
-from ablate.search.proposer import Proposer
+from ablate.search.proposer import Answer, Proposer
 from ablate.store import Store
-from ablate.trial import TrialSpec
-from ablate.worker import run_trial
+from ablate.worker import run_trials
 from ablate.worker.context import CHECKPOINT_INTERVAL_S
 
 
@@ -26,16 +25,15 @@ class LocalBackend:
         """Run until done or stopped."""
         trials = Store(store)
         attempts = Attempts(proposer, recorder, store=trials, stopping=stopping)
-        while isinstance(spec := attempts.next(), TrialSpec):
-            attempt = attempts.claim(spec)
-            attempts.started(attempt)
-            run_trial(
+        while not isinstance(specs := attempts.next(), Answer):
+            stack = attempts.claim(specs)
+            attempts.started(stack)
+            run_trials(
                 trials,
-                spec.id,
-                attempt.number,
+                [(attempt.spec.id, attempt.number) for attempt in stack],
                 on_report=attempts.reported,
                 stopping=stopping,
                 checkpoint_interval_s=self._checkpoint_interval_s,
             )
-            attempts.ended(attempt)
+            attempts.ended(stack)
         attempts.close([])

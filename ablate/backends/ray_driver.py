@@ -18,11 +18,11 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from ablate.backends.attempts import Attempt, Attempts
+from ablate.backends.attempts import Attempts, Stack
 from ablate.backends.ray_cluster import HeadLostError
 from ablate.backends.ray_nodes import Nodes
 from ablate.errors import BackendError, StoreError
-from ablate.search.proposer import WAIT
+from ablate.search.proposer import WAIT, Answer
 from ablate.trial import Report, Resources, TrialSpec
 
 IMPORT_FAILED = "failed to import on the worker"
@@ -54,8 +54,8 @@ class Run:
     may_grow: bool
     grace_s: float
     start_timeout_s: float
-    handed: dict[str, Attempt] = field(default_factory=dict)
-    """Attempts that Tune has, by its own trial ids."""
+    handed: dict[str, Stack] = field(default_factory=dict)
+    """What Tune has, by its own trial ids: each of its trials is a stack of ours, mostly of one."""
     running: set[str] = field(default_factory=set)
     error: Exception | None = None
     is_past_grace: bool = False
@@ -91,7 +91,7 @@ class ProposerSearcher(Inert, Searcher):
     def __init__(self, run: Run) -> None:
         super().__init__(metric=None, mode=None)
         self._run = run
-        self._kept: TrialSpec | None = None
+        self._kept: tuple[TrialSpec, ...] | None = None
 
     def suggest(self, trial_id: str) -> Any:
         """Give the next attempt's configuration, `None` for not now, or `FINISHED` for never again."""
@@ -109,27 +109,25 @@ class ProposerSearcher(Inert, Searcher):
             return self._finished()
         answer = self._kept or run.attempts.next()
         self._kept = None
-        if answer is WAIT:
-            return None
-        if not isinstance(answer, TrialSpec):
-            return self._finished()
-        self._check_feasible(answer)
-        if not self._has_room(answer.resources):
+        if isinstance(answer, Answer):
+            return None if answer is WAIT else self._finished()
+        first = answer[0]
+        self._check_feasible(first)
+        if not self._has_room(first.resources):
             self._kept = answer
             return None
-        attempt = run.attempts.claim(answer)
-        run.handed[trial_id] = attempt
+        stack = run.attempts.claim(answer)
+        run.handed[trial_id] = stack
         return {
             **run.settings,
-            "trial": answer.id,
-            "attempt": attempt.number,
-            "task": answer.task,
-            "num_cpus": answer.resources.num_cpus,
-            "num_gpus": answer.resources.num_gpus,
+            "attempts": [(attempt.spec.id, attempt.number) for attempt in stack],
+            "task": first.task,
+            "num_cpus": first.resources.num_cpus,
+            "num_gpus": first.resources.num_gpus,
         }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Take the end of an attempt; what came of it stands in the store."""
+        """Take the end of a stack; what came of it stands in the store."""
         run = self._run
         run.running.discard(trial_id)
         try:
@@ -147,7 +145,7 @@ class ProposerSearcher(Inert, Searcher):
         return str(Searcher.FINISHED)
 
     def _has_room(self, wanted: Resources) -> bool:
-        handed = [attempt.spec.resources for attempt in self._run.handed.values()]
+        handed = [stack[0].spec.resources for stack in self._run.handed.values()]
         if not handed:
             return True
         capacity = self._run.capacity
@@ -215,10 +213,9 @@ class Watch(Inert, tune.Callback):
             self._run.break_down(StoreError(result["store_fault"]))
         if "step" not in result:
             return
-        attempt = self._run.handed[trial.trial_id]
         report = Report(
-            trial_id=attempt.spec.id,
-            attempt=attempt.number,
+            trial_id=result["trial"],
+            attempt=result["attempt"],
             step=result["step"],
             metrics=result["metrics"],
         )
@@ -238,7 +235,7 @@ class Watch(Inert, tune.Callback):
         if self._run.running or not self._run.handed:
             self._idle_since_s = now_s
         elif now_s - self._idle_since_s > self._run.start_timeout_s and self._run.error is None:
-            waiting = next(iter(self._run.handed.values())).spec
+            waiting = next(iter(self._run.handed.values()))[0].spec
             self._run.error = BackendError(
                 f"no trial started within {self._run.start_timeout_s:g} s: {waiting.task} asks for "
                 f"{waiting.resources.num_cpus:g} CPUs and {waiting.resources.num_gpus:g} GPUs, the cluster has "

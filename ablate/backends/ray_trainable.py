@@ -16,7 +16,7 @@ from ablate.backends.ray_nodes import hear_notices
 from ablate.errors import StoreError
 from ablate.store import Store
 from ablate.trial import Report, Status
-from ablate.worker import StopTrial, run_trial
+from ablate.worker import StopTrial, run_trials
 from ablate.worker.isolation import load_libraries
 
 STORE_TIMEOUT_S = 30.0
@@ -28,29 +28,28 @@ _not_for_reuse = threading.Event()
 
 
 def _run(config: dict[str, Any]) -> None:
-    """Run one attempt; everything but the fact that it ended is in the store."""
+    """Run one attempt, or a stack of them; everything but the fact that they ended is in the store."""
     store = Store(config["store"])
     fault = _missing_package(config["task"]) or _missing_store(store, config)
     if fault is None:
         try:
-            _run_trial(store, config)
+            _run_trials(store, config)
         except StoreError as error:
-            if store.last_attempt(config["trial"]) == config["attempt"]:
+            if not _is_overtaken(store, config):
                 fault = f"on the node {socket.gethostname()}: {error}"
     # Tune prints a line for every trial that ends without a result.
-    tune.report({"attempt": config["attempt"], **({"unusable": fault} if fault else {})})
+    tune.report({"num_trials": len(config["attempts"]), **({"unusable": fault} if fault else {})})
 
 
-def _run_trial(store: Store, config: dict[str, Any]) -> None:
+def _run_trials(store: Store, config: dict[str, Any]) -> None:
     if os.path.isdir(config["folder"]):
         # Relative paths mean the same as for the driver, where the node has its folder at all.
         os.chdir(config["folder"])
     stop_file = Path(config["stop_file"])
     try:
-        outcome = run_trial(
+        outcomes = run_trials(
             store,
-            config["trial"],
-            config["attempt"],
+            config["attempts"],
             on_report=_send,
             # The file is seen at once, but only where the driver runs; notices come later, and everywhere.
             stopping=lambda: _told_to_leave.is_set() or _told_to_stop.is_set() or stop_file.exists(),
@@ -60,17 +59,17 @@ def _run_trial(store: Store, config: dict[str, Any]) -> None:
     except StoreError as error:
         if _is_overtaken(store, config):
             raise
-        tune.report({"attempt": config["attempt"], "store_fault": str(error)})
+        tune.report({"num_trials": len(config["attempts"]), "store_fault": str(error)})
         return
-    if outcome.status is Status.FAILED and config["num_gpus"]:
+    if config["num_gpus"] and any(outcome.status is Status.FAILED for outcome in outcomes):
         # An error on the GPU can leave the process's CUDA context unusable for every trial after it.
         _not_for_reuse.set()
 
 
 def _is_overtaken(store: Store, config: dict[str, Any]) -> bool:
-    """Say whether the trial was started again elsewhere, so that the store rightly refused this attempt."""
+    """Say whether a trial was started again elsewhere, so that the store rightly refused this attempt."""
     try:
-        return store.last_attempt(config["trial"]) > int(config["attempt"])
+        return any(store.last_attempt(trial_id) > attempt for trial_id, attempt in config["attempts"])
     except StoreError:
         return False
 
@@ -91,7 +90,7 @@ def _missing_store(store: Store, config: dict[str, Any]) -> str | None:
     deadline_s = time.monotonic() + STORE_TIMEOUT_S
     while True:
         try:
-            if store.last_attempt(config["trial"]) >= config["attempt"]:
+            if all(store.last_attempt(trial_id) >= attempt for trial_id, attempt in config["attempts"]):
                 return None
             reason = "it is not the one that the driver writes"
         except StoreError as error:
@@ -107,7 +106,14 @@ def _missing_store(store: Store, config: dict[str, Any]) -> str | None:
 def _send(report: Report) -> None:
     """Hand a point to the driver; Tune's way to stop a trial is a SystemExit in here."""
     try:
-        tune.report({"step": report.step, "metrics": dict(report.metrics)})
+        tune.report(
+            {
+                "trial": report.trial_id,
+                "attempt": report.attempt,
+                "step": report.step,
+                "metrics": dict(report.metrics),
+            }
+        )
     except SystemExit:
         raise StopTrial("stopped by the driver") from None
 

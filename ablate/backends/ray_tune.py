@@ -26,7 +26,7 @@ JOIN_INTERVAL_S = 0.2
 
 
 class RayTuneBackend:
-    """Runs trials under one `Tuner`, each attempt as a trial of Tune's.
+    """Runs trials under one `Tuner`, each attempt, or stack of them, as a trial of Tune's.
 
     Tune starts processes, places them and carries reports; it neither retries (`Attempts` does, by one rule for all
     backends) nor restores (the store does).
@@ -112,7 +112,7 @@ class RayTuneBackend:
             num_cpus = int(run.capacity.get("CPU", 0))
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(MIN_PENDING if is_private else MANY_PENDING, num_cpus))
             _fit_watched(run, _tuner(run, scratch))
-        attempts.close(list(run.handed.values()))
+        attempts.close(run.handed.values())
         if run.error is not None:
             raise run.error
         if faults:
@@ -164,7 +164,7 @@ def _tuner(run: Any, scratch: Path) -> Any:
             scheduler=Placement(run),
             num_samples=-1,
             reuse_actors=True,
-            trial_dirname_creator=lambda trial: f"{trial.config['trial']}-{trial.config['attempt']}",
+            trial_dirname_creator=lambda trial: "{}-{}".format(*trial.config["attempts"][0]),
         ),
         run_config=tune.RunConfig(
             name="tune",

@@ -32,7 +32,7 @@ def time_needed(plan: "Plan", store: "Store", waiting: Collection[str]) -> "Esti
     for trial_id, task in tasks.items():
         record = store.record(trial_id)
         if record is not None and record.status is Status.FINISHED:
-            left.learn(task, record.run.seconds)
+            left.learn(task, record.run.own_seconds)
             num_known += 1
     if not waiting or not num_known:
         return None

@@ -82,6 +82,8 @@ def _work(
     plan: "Plan", finished: "Collection[str]", waiting: "Collection[str]", why: "Mapping[str, Reason]"
 ) -> dict[str, object]:
     """Give what is done and what is to run, trial by trial, for programs."""
+    from ablate.plan.stacks import stacks
+
     stages = Counter(trial.name for trial in plan.trials if trial.role == "stage")
     return {
         "stages": [
@@ -91,6 +93,7 @@ def _work(
         "needs": plan.study.needs,
         "num_finished": len(finished),
         "num_to_run": len(waiting),
+        "num_stacks": len(stacks(plan, waiting)),
         "num_to_run_at_most": len(plan.specs) - len(finished),
         "trials": [
             {

@@ -8,7 +8,7 @@ from ablate.ids import canonical_json
 from ablate.study.compose import Composition
 from ablate.study.model import Stage, Study
 from ablate.study.settings import study_spot
-from ablate.target import BoundTask, CodeFingerprint, Task, bind, code_fingerprint, load_task, prune
+from ablate.target import BoundTask, CodeFingerprint, Task, bind, code_fingerprint, load_companion, load_task, prune
 from ablate.trial import Json
 from ablate.wording import did_you_mean, dotted, expected_one_of
 
@@ -31,8 +31,8 @@ def load_steps(study: Study) -> dict[str, Step]:
     """Import the tasks of a study.
 
     Raises:
-        StudyError: Every task that cannot be imported, or that drops the seed of a stage it needs, and every metric
-            that the study's task declares not to return.
+        StudyError: Every task that cannot be imported, that drops the seed of a stage it needs, or whose seeds cannot
+            be stacked although they should, and every metric that the study's task declares not to return.
     """
     main = Stage(name=MAIN, task=study.task, needs=study.needs, resources=study.resources)
     stages = [*study.stages.values(), main]
@@ -51,6 +51,7 @@ def load_steps(study: Study) -> dict[str, Step]:
         if seeded and not tasks[stage.name].takes_seed:
             message = f"task {stage.task} takes no seed but needs stage '{seeded[0]}', which does: give it `seed: int`"
             faults.append(study_spot(study, _key(stage, "needs")).fault(message))
+        faults += _stack_faults(study, stage, tasks[stage.name])
     faults += _metric_faults(study, tasks[MAIN])
     if faults:
         raise StudyError(faults)
@@ -66,6 +67,21 @@ def _metric_faults(study: Study, task: Task) -> Iterator[Fault]:
         if metric.name not in task.metrics:
             message = f"task {task.path} returns no '{metric.name}'; {expected_one_of(metric.name, task.metrics)}"
             yield study_spot(study, f"metrics.{index}.name").fault(message)
+
+
+def _stack_faults(study: Study, stage: Stage, task: Task) -> Iterator[Fault]:
+    """Find out whether a task whose seeds are to be stacked can run them; one without a seed need not, unless asked."""
+    if stage.resources.stack_seeds == 1:
+        return
+    is_own = _key(stage, "resources") in study.lines
+    if not is_own and not task.takes_seed:
+        return
+    try:
+        load_companion(task)
+    except StudyError as error:
+        spot = study_spot(study, _key(stage, "resources.stack_seeds") if is_own else "resources.stack_seeds")
+        why = "" if is_own else f"; stage '{stage.name}' takes the study's resources, as it has none of its own"
+        yield from (spot.fault(fault.message + why) for fault in error.faults)
 
 
 def bind_arms(composition: Composition, steps: Mapping[str, Step]) -> dict[str, dict[str, BoundTask]]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from ablate.plan.causes import Reason, cut_list
 from ablate.plan.model import Plan
 from ablate.plan.replication import first_round
+from ablate.plan.stacks import stack_line
 from ablate.study.model import Adaptive, Arm, Design, Study
 
 _MOST_ARMS = 12
@@ -139,7 +140,7 @@ def _arm(arm: Arm, study: Study) -> str:
 def _to_run(
     plan: Plan, finished: Collection[str], reasons: Mapping[str, Reason] | None, asked: Collection[str] | None
 ) -> Iterator[str]:
-    """Count what is finished and what is to run, and group the reasons."""
+    """Count what is finished and what is to run, group the reasons, and count the stacks."""
     adaptive = plan.study.adaptive
     now = _asked_now(plan, adaptive, asked)
     waiting = [id_ for id_ in now if id_ not in finished]
@@ -150,8 +151,13 @@ def _to_run(
         counts += f" now and at most {num_more} more until decided" if waiting else ": decided, or at the last seed"
     if reasons is None or not waiting:
         yield counts
-        return
-    groups = Counter(reasons[id_].group for id_ in waiting).most_common()
+    else:
+        yield from _with_reasons(counts, Counter(reasons[id_].group for id_ in waiting))
+    yield from stack_line(plan, waiting)
+
+
+def _with_reasons(counts: str, reasons: Counter[str]) -> Iterator[str]:
+    groups = reasons.most_common()
     shown = [f"{number} {group}" for group, number in groups[:_MOST_GROUPS]]
     if len(groups) > _MOST_GROUPS:
         shown.append(f"{sum(number for _, number in groups[_MOST_GROUPS:])} for other reasons")

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from itertools import product
 from typing import TypeVar
 
 from ablate.errors import Fault, StudyError
@@ -22,7 +21,8 @@ def expand(study: Study) -> Plan:
     """Plan the trials of a study.
 
     Stages come before what needs them, stages with equal resources side by side (a worker is reused for an equal
-    request only). Arms follow with the seeds outside, so that complete pairs are there as early as possible.
+    request only). Arms follow with the seeds outside, so that complete pairs are there as early as possible; where
+    seeds are stacked, those of a stack stand side by side.
 
     Raises:
         StudyError: Every fault of the overrides and the tasks; where there is none, every fault of the parameters;
@@ -110,13 +110,21 @@ def _in_order(specs: _Specs, arms: Sequence[str], seeds: Sequence[int]) -> Itera
     seen: set[str] = set()
     replicates: Sequence[int | None] = seeds or (None,)
     for name in _stage_order(specs.steps.values()):
-        for seed, arm in product(replicates, arms):
+        for seed, arm in _places(specs.steps[name], arms, replicates):
             spec = specs.make(name, arm, seed)
             if spec.id not in seen:
                 seen.add(spec.id)
                 yield PlannedTrial(spec=spec, role="stage", name=name)
-    for seed, arm in product(replicates, arms):
+    for seed, arm in _places(specs.steps[MAIN], arms, replicates):
         yield PlannedTrial(spec=specs.make(MAIN, arm, seed), role="arm", name=arm)
+
+
+def _places(step: Step, arms: Sequence[str], seeds: Sequence[int | None]) -> Iterator[tuple[int | None, str]]:
+    """List seeds and arms: as many seeds as a stack takes outside, then the arms, then each of these seeds."""
+    size = step.stage.resources.stack_seeds if step.task.takes_seed else 1
+    for start in range(0, len(seeds), size):
+        for arm in arms:
+            yield from ((seed, arm) for seed in seeds[start : start + size])
 
 
 def _stage_order(steps: Iterable[Step]) -> Iterator[str]:

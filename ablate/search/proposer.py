@@ -20,6 +20,9 @@ DONE: Literal[Answer.DONE] = Answer.DONE
 class Proposer(Protocol):
     """Decides what runs next. Backends call it from one thread.
 
+    Trials that may run as a stack (`ablate.search.stacks`) should come one after the other: a backend looks for them no
+    farther than a stack is large.
+
     `WAIT` while nothing is outstanding is a bug of the proposer, and backends raise on it.
     """
 

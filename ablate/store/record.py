@@ -23,6 +23,7 @@ class RunFacts:
         host: Name of the machine.
         python: Version of the interpreter.
         versions: Versions of the libraries that can change a result.
+        num_stacked: How many trials ran together in its process.
     """
 
     attempt: int
@@ -32,6 +33,12 @@ class RunFacts:
     host: str
     python: str
     versions: Mapping[str, str] = field(default_factory=dict)
+    num_stacked: int = 1
+
+    @property
+    def own_seconds(self) -> float:
+        """Its share of the time of its process."""
+        return self.seconds / self.num_stacked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,12 @@ class ResourcesEntry(StrictModel):
         gt=0,
         description="Resident memory, in MiB, of a trial's process with those it starts; more is a failure.",
     )
+    stack_seeds: int = Field(
+        default=1,
+        ge=1,
+        description="How many seeds one process may run together, by one call of the task's companion, which is named "
+        "like it with `_stacked` behind; results equal those of separate runs up to the order of sums.",
+    )
 
 
 class StageEntry(StrictModel):

@@ -1,7 +1,7 @@
 """Binding: a configuration becomes a task's parameters on the driver, and its arguments on the worker."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import partial
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ablate.errors import Fault, StudyError
+from ablate.target.companion import load_companion
 from ablate.target.fields import dataclass_in, declared, prune
 from ablate.target.task import Task, load_task
 from ablate.wording import Path, dotted, worded
@@ -107,8 +108,7 @@ def instantiate(path: str, parameters: Mapping[str, Json], *, seed: int | None, 
         StudyError: The task is not importable here, or no longer takes these parameters.
     """
     task = load_task(path)
-    bound = _converted(task, parameters)
-    arguments: dict[str, Any] = {name: getattr(bound, name) for name in declared(task.parameters)}
+    arguments = _arguments(task, parameters)
     if task.takes_seed:
         if seed is None:
             raise ValueError(f"task {path} takes a seed, got none")
@@ -116,6 +116,32 @@ def instantiate(path: str, parameters: Mapping[str, Json], *, seed: int | None, 
     if task.takes_trial:
         arguments["trial"] = trial
     return partial(task.function, **arguments)
+
+
+def instantiate_stacked(
+    path: str, parameters: Mapping[str, Json], *, seeds: Sequence[int], trials: Sequence[object]
+) -> Callable[[], object]:
+    """Make the call that runs several seeds of a task together; nothing is run yet.
+
+    Args:
+        path: Import path of the task, whose companion is called.
+        parameters: As `bind` gave them.
+        seeds: One per trial.
+        trials: Given to the companion of a task that takes a trial.
+
+    Raises:
+        StudyError: The task or its companion is not importable here, or no longer takes these parameters.
+    """
+    task = load_task(path)
+    arguments = _arguments(task, parameters) | {"seeds": tuple(seeds)}
+    if task.takes_trial:
+        arguments["trials"] = tuple(trials)
+    return partial(load_companion(task), **arguments)
+
+
+def _arguments(task: Task, parameters: Mapping[str, Json]) -> dict[str, Any]:
+    bound = _converted(task, parameters)
+    return {name: getattr(bound, name) for name in declared(task.parameters)}
 
 
 def _converted(task: Task, parameters: Mapping[str, Json]) -> Any:

@@ -1,5 +1,7 @@
 """Whatever a trial prints or logs goes to its log file, and nothing that others print in the meantime.
 
+What a stack of trials prints goes to the log of each: nobody can tell whose it is, and each log stays whole by itself.
+
 In the local backend the trial shares its process with the driver's live display and recorders, so output is told
 apart by thread: threads that stood before the trial are the driver's, the trial's own and those it starts are the
 trial's.
@@ -10,8 +12,8 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -19,10 +21,16 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class Capture:
-    """Knows which threads belong to the trial, and holds its open log."""
+    """Knows which threads belong to the trial, and holds its open log.
 
-    def __init__(self, log: TextIO) -> None:
-        self.log = log
+    Args:
+        logs: One per trial of a stack.
+    """
+
+    def __init__(self, logs: Sequence[TextIO]) -> None:
+        self.logs = tuple(logs)
+        self.log = self.logs[0] if len(logs) == 1 else cast(TextIO, _Copied(self.logs))
+        """Takes what belongs to all of them."""
         me = threading.current_thread()
         self._outsiders = {thread.ident for thread in threading.enumerate() if thread is not me}
         self._suspended = threading.local()
@@ -42,12 +50,14 @@ class Capture:
 
 
 @contextmanager
-def captured(path: Path) -> Iterator[Capture]:
-    """Send the trial's stdout, stderr, logging and warnings to the end of the file at `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def captured(paths: Sequence[Path]) -> Iterator[Capture]:
+    """Send the trials' stdout, stderr, logging and warnings to the end of the file at each path."""
     outer_out, outer_err = sys.stdout, sys.stderr
-    with path.open("a", encoding="utf-8", errors="replace", buffering=1) as log:
-        capture = Capture(log)
+    with ExitStack() as stack:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        files = [path.open("a", encoding="utf-8", errors="replace", buffering=1) for path in paths]
+        capture = Capture([stack.enter_context(file) for file in files])
         sys.stdout = cast(TextIO, _Split(capture, outer_out))
         sys.stderr = cast(TextIO, _Split(capture, outer_err))
         try:
@@ -55,6 +65,36 @@ def captured(path: Path) -> Iterator[Capture]:
                 yield capture
         finally:
             sys.stdout, sys.stderr = outer_out, outer_err
+
+
+class _Copied(io.TextIOBase):
+    """A stream that writes to several; what a child process inherits is the first alone."""
+
+    def __init__(self, streams: Sequence[TextIO]) -> None:
+        self._streams = streams
+
+    def write(self, text: str) -> int:
+        for stream in self._streams:
+            stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        for stream in self._streams:
+            if not stream.closed:
+                stream.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return self._streams[0].fileno()
+
+    @property
+    def closed(self) -> bool:
+        return any(stream.closed for stream in self._streams)
+
+    def writable(self) -> bool:
+        return True
 
 
 class _Split(io.TextIOBase):

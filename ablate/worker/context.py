@@ -2,7 +2,6 @@
 
 import math
 import numbers
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from ablate.store import Store
 from ablate.trial import Report, TrialSpec
 from ablate.worker.capture import Capture
+from ablate.worker.rounds import Rounds
 
 CHECKPOINT_INTERVAL_S = 30.0
 
@@ -30,8 +30,7 @@ class TrialContext:
         attempt: The claimed attempt that every write carries.
         device: Where the task should compute.
         on_report: Takes each point after it is in the store.
-        stopping: Says whether the trial should save its state and end.
-        checkpoint_interval_s: Least time between two checkpoints that nobody asked for.
+        rounds: Says when to save and when to stop; shared by the trials of a stack.
         capture: Suspended while the driver's code runs in the trial's thread.
     """
 
@@ -43,8 +42,7 @@ class TrialContext:
         attempt: int,
         device: str,
         on_report: Callable[[Report], None],
-        stopping: Callable[[], bool],
-        checkpoint_interval_s: float,
+        rounds: Rounds,
         capture: Capture,
     ) -> None:
         self.inputs: Mapping[str, Path] = {name: store.artifacts(needed) for name, needed in spec.needs.items()}
@@ -54,10 +52,8 @@ class TrialContext:
         self._trial_id = spec.id
         self._attempt = attempt
         self._on_report = on_report
-        self._stopping = stopping
-        self._interval_s = checkpoint_interval_s
+        self._rounds = rounds
         self._capture = capture
-        self._saved_at_s = time.monotonic()
         self._is_positioned = False
 
     def restore(self) -> dict[str, Any] | None:
@@ -85,14 +81,13 @@ class TrialContext:
         if not self._is_positioned:
             self._position(None)
         self._store.append_report(report)
-        is_stopping = self._stopping()
-        is_due = time.monotonic() - self._saved_at_s >= self._interval_s
-        if state is not None and (is_stopping or is_due):
+        self._rounds.enter(self._trial_id, report.step)
+        if state is not None and self._rounds.is_due:
             self._store.save_checkpoint(self._trial_id, self._attempt, report.step, state())
-            self._saved_at_s = time.monotonic()
+            self._rounds.saved()
         with self._capture.suspended():
             self._on_report(report)
-        if is_stopping:
+        if self._rounds.is_last:
             raise StopTrial(f"asked to stop after step {report.step}")
 
     def artifact(self, name: str) -> Path:
@@ -109,7 +104,7 @@ class TrialContext:
         return path
 
     def close(self) -> None:
-        """Leave no points of earlier attempts behind a task that neither restored nor reported."""
+        """Leave no points of earlier attempts behind a task that finished and neither restored nor reported."""
         if not self._is_positioned:
             self._position(None)
 

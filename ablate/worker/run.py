@@ -1,38 +1,23 @@
-"""One attempt at a trial, from the clean process to the record: the same code under every backend."""
+"""Attempts from the clean process to the record, one or a stack of them: the same code under every backend."""
 
-import os
-import platform
-import socket
-import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import cache, partial
-from importlib import metadata
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from ablate.errors import StoreError
 from ablate.store import Store
-from ablate.store.record import RunFacts
-from ablate.target import instantiate
+from ablate.target import companion_path, instantiate, instantiate_stacked
 from ablate.trial import Outcome, Report, Status, TrialSpec
 from ablate.worker.capture import captured
 from ablate.worker.context import CHECKPOINT_INTERVAL_S, StopTrial, TrialContext, as_metrics, num_threads
 from ablate.worker.isolation import clean_process
 from ablate.worker.limits import LimitExceeded, Limits
+from ablate.worker.rounds import Rounds
+from ablate.worker.stack import Stack
 from ablate.worker.system import sampled
 
 _PLATFORM = str(Path(__file__).parents[1])
-_DECIDING_LIBRARIES = ("torch", "numpy", "scipy")
-
-
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    """When the attempt began, for people and for differences."""
-
-    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
-    start_s: float = field(default_factory=time.perf_counter)
 
 
 def run_trial(
@@ -46,107 +31,135 @@ def run_trial(
     checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S,
     may_exit: bool = False,
 ) -> Outcome:
-    """Run the claimed attempt and write its record; a trial that is finished already is not run again.
+    """Run the claimed attempt of one trial: `run_trials` with a stack of one."""
+    (outcome,) = run_trials(
+        store,
+        [(trial_id, attempt)],
+        on_report=on_report,
+        stopping=stopping,
+        device=device,
+        checkpoint_interval_s=checkpoint_interval_s,
+        may_exit=may_exit,
+    )
+    return outcome
+
+
+def run_trials(
+    store: Store,
+    attempts: Sequence[tuple[str, int]],
+    *,
+    on_report: Callable[[Report], None],
+    stopping: Callable[[], bool],
+    device: str | None = None,
+    checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S,
+    may_exit: bool = False,
+) -> list[Outcome]:
+    """Run claimed attempts together and write their records; a trial that is finished already is not run again.
+
+    A trial by itself is a call of its task, several that differ in their seed are one call of its companion. They end
+    alike, whichever of them raised. The state of the process is that of the first seed, and sums may be taken in
+    another order: results equal those of separate runs within floating-point tolerance, not to the last bit.
 
     Args:
-        store: Holds the trial's specification and takes all it gives.
-        trial_id: The trial.
-        attempt: Its claimed number.
+        store: Holds the trials' specifications and takes all they give.
+        attempts: Id of each trial, and its claimed number.
         on_report: Takes each point of the curves, after it is stored.
-        stopping: Asked at each report: should the trial save its state and end?
-        device: Where to compute; by default `cuda` where the trial asks for a GPU and there is one, else `cpu`.
+        stopping: Asked at each report: should the trials save their state and end?
+        device: Where to compute; by default `cuda` where the trials ask for a GPU and there is one, else `cpu`.
         checkpoint_interval_s: Least time between two checkpoints.
-        may_exit: Whether this process may be ended for a trial that exceeds a limit and does not report.
+        may_exit: Whether this process may be ended for trials that exceed a limit and do not report.
 
     Raises:
-        StoreError: The store cannot be read or written, or the attempt was overtaken.
+        StoreError: The store cannot be read or written, or an attempt was overtaken.
     """
-    found = store.record(trial_id)
-    if found is not None and found.status is Status.FINISHED:
-        return found.outcome
-    store.begin(trial_id, attempt)
-    spec = store.read_spec(trial_id)
-    clock = _Clock()
-    give_up = partial(_given_up, store, trial_id, attempt, clock) if may_exit else None
-    limits = Limits(spec.resources, give_up=give_up)
-    with sampled(store, trial_id, attempt), captured(store.log_file(trial_id, attempt)) as capture:
-        print(f"--- attempt {attempt} at {clock.started} on {socket.gethostname()}: {spec.task}", file=capture.log)
-        outcome = Outcome(trial_id=trial_id, attempt=attempt, status=Status.INTERRUPTED)
-        try:
-            trial = TrialContext(
+    records = {trial_id: store.record(trial_id) for trial_id, _ in attempts}
+    done = {id_: record.outcome for id_, record in records.items() if record and record.status is Status.FINISHED}
+    left = [(trial_id, attempt) for trial_id, attempt in attempts if trial_id not in done]
+    if left:
+        stack = Stack(store, left)
+        limits = Limits(stack.first.resources, give_up=stack.give_up if may_exit else None)
+        with sampled(store, left), captured(stack.logs) as capture:
+            stack.announce(capture)
+            make_trial = partial(
+                TrialContext,
                 store=store,
-                spec=spec,
-                attempt=attempt,
-                device=device or _device(spec),
                 on_report=limits.after(on_report),
-                stopping=stopping,
-                checkpoint_interval_s=checkpoint_interval_s,
+                rounds=Rounds(len(left), interval_s=checkpoint_interval_s, stopping=stopping),
                 capture=capture,
             )
-            # Imported before the reset: importing may draw random numbers and load libraries with thread pools.
-            with limits:
-                call = instantiate(spec.task, spec.parameters, seed=spec.seed, trial=trial)
-                outcome = _called(call, spec, attempt)
-            trial.close()
-        except StoreError:
-            raise
-        except LimitExceeded as error:
-            outcome = replace(outcome, status=Status.FAILED, error=str(error))
-        except Exception as error:
-            outcome = _failed(trial_id, attempt, error)
-        if outcome.error:
-            print(outcome.error, file=capture.log)
-        print(f"--- attempt {attempt} {outcome.status}", file=capture.log)
-    return _recorded(store, outcome, clock)
+            found = _run(stack, limits, make_trial, device)
+            stack.conclude(capture, found)
+        done |= {outcome.trial_id: outcome for outcome in stack.recorded(found)}
+    return [done[trial_id] for trial_id, _ in attempts]
 
 
-def _called(call: Callable[[], object], spec: TrialSpec, attempt: int) -> Outcome:
-    """Call the task in a process as good as new, and look at what it returns."""
-    wanted = spec.resources
+def _run(stack: Stack, limits: Limits, make_trial: Callable[..., TrialContext], device: str | None) -> list[Outcome]:
+    """Call the task, and say how that ended."""
+    try:
+        where = device or _device(stack.first)
+        both = zip(stack.specs, stack.attempts, strict=True)
+        trials = [make_trial(spec=spec, attempt=attempt, device=where) for spec, (_, attempt) in both]
+        with limits:
+            outcomes = _called(stack, _call(stack, trials))
+        if outcomes[0].status is Status.FINISHED:
+            for trial in trials:
+                trial.close()
+    except StoreError:
+        raise
+    except LimitExceeded as error:
+        return stack.outcomes(Status.FAILED, error=str(error))
+    except Exception as error:
+        return stack.outcomes(Status.FAILED, error=_told(error))
+    return outcomes
+
+
+def _call(stack: Stack, trials: Sequence[TrialContext]) -> Callable[[], object]:
+    """Import the task; before the process is reset, as that may draw random numbers and load libraries with threads."""
+    first = stack.first
+    if len(trials) == 1:
+        return instantiate(first.task, first.parameters, seed=first.seed, trial=trials[0])
+    seeds = [spec.seed for spec in stack.specs if spec.seed is not None]
+    return instantiate_stacked(first.task, first.parameters, seeds=seeds, trials=trials)
+
+
+def _called(stack: Stack, call: Callable[[], object]) -> list[Outcome]:
+    """Call the task in a process as good as new, the first seed's, and look at what it returns."""
+    wanted = stack.first.resources
     process = clean_process(
-        seed=spec.seed or 0, num_threads=num_threads(wanted.num_cpus), deterministic=wanted.deterministic
+        seed=stack.first.seed or 0, num_threads=num_threads(wanted.num_cpus), deterministic=wanted.deterministic
     )
     try:
         with process:
-            metrics = as_metrics(call(), f"what {spec.task} returned")
+            metrics = _metrics(stack, call())
     except StopTrial:
-        return Outcome(trial_id=spec.id, attempt=attempt, status=Status.INTERRUPTED)
+        return stack.outcomes(Status.INTERRUPTED)
     except SystemExit as error:
-        return _failed(spec.id, attempt, error)
-    return Outcome(trial_id=spec.id, attempt=attempt, status=Status.FINISHED, metrics=metrics)
+        return stack.outcomes(Status.FAILED, error=_told(error))
+    return stack.outcomes(Status.FINISHED, metrics=metrics)
 
 
-def _given_up(store: Store, trial_id: str, attempt: int, clock: _Clock, error: str) -> None:
-    """Write the record of a task that does not listen, and end this process with it."""
-    try:
-        _recorded(store, Outcome(trial_id=trial_id, attempt=attempt, status=Status.FAILED, error=error), clock)
-    finally:
-        os._exit(1)
+def _metrics(stack: Stack, found: object) -> list[dict[str, float]]:
+    """Check what a task returned, or what its companion did.
+
+    Raises:
+        TypeError: It is something else; the text says what was expected.
+    """
+    task, number = stack.first.task, len(stack.specs)
+    if number == 1:
+        return [as_metrics(found, f"what {task} returned")]
+    where = f"what {companion_path(task)} returned"
+    if not isinstance(found, list | tuple) or len(found) != number:
+        got = f"{len(found)} of them" if isinstance(found, list | tuple) else type(found).__name__
+        raise TypeError(f"{where}: expected a list of {number} dicts of numbers, one per seed, got {got}")
+    return [as_metrics(one, f"{where} for seed {spec.seed}") for one, spec in zip(found, stack.specs, strict=True)]
 
 
-def _failed(trial_id: str, attempt: int, error: BaseException) -> Outcome:
-    """Make the outcome of a trial that raised; the traceback begins in the task, so it is the same everywhere."""
+def _told(error: BaseException) -> str:
+    """Write the traceback of a task that raised; it begins in the task, so it is the same everywhere."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None and frame.tb_frame.f_code.co_filename.startswith(_PLATFORM):
         frame = frame.tb_next
-    text = "".join(traceback.format_exception(type(error), error, frame))
-    return Outcome(trial_id=trial_id, attempt=attempt, status=Status.FAILED, error=text)
-
-
-def _recorded(store: Store, outcome: Outcome, clock: _Clock) -> Outcome:
-    """Write the record, and give the outcome with its time."""
-    seconds = time.perf_counter() - clock.start_s
-    run = RunFacts(
-        attempt=outcome.attempt,
-        started=clock.started,
-        ended=datetime.now(UTC).isoformat(),
-        seconds=seconds,
-        host=socket.gethostname(),
-        python=platform.python_version(),
-        versions=_versions(),
-    )
-    store.finish(outcome.trial_id, outcome.attempt, outcome, run)
-    return replace(outcome, seconds=seconds)
+    return "".join(traceback.format_exception(type(error), error, frame))
 
 
 def _device(spec: TrialSpec) -> str:
@@ -159,14 +172,3 @@ def _device(spec: TrialSpec) -> str:
         return "cuda"
     print(f"this trial asks for {spec.resources.num_gpus} GPUs and this process sees none: it computes on the CPU")
     return "cpu"
-
-
-@cache
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in ("ablate-studies", *_DECIDING_LIBRARIES):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Any
@@ -23,19 +23,17 @@ _MB = 1e6
 @contextmanager
 def sampled(
     store: Store,
-    trial_id: str,
-    attempt: int,
+    attempts: Sequence[tuple[str, int]],
     *,
     first_s: float = _FIRST_SECONDS,
     interval_s: float = _INTERVAL_SECONDS,
 ) -> Iterator[None]:
-    """Sample the machine while the body runs, into the trial's `system.jsonl`.
+    """Sample the machine while the body runs, into the `system.jsonl` of each trial that runs in this process.
 
     Args:
         store: Takes the samples.
-        trial_id: The trial.
-        attempt: Its claimed attempt: an overtaken one stops sampling.
-        first_s: Seconds until the first sample; a trial that is shorter leaves none.
+        attempts: Id and claimed attempt of each trial: one that is overtaken stops the sampling.
+        first_s: Seconds until the first sample; trials that are shorter leave none.
         interval_s: Seconds between two samples.
     """
     ending = Event()
@@ -45,8 +43,9 @@ def sampled(
             probe = _Probe()
             pause_s = first_s
             while not ending.wait(pause_s):
-                sample = SystemSample(attempt=attempt, time_ms=round(time.time() * 1000), metrics=probe.look())
-                append_system(store, trial_id, sample)
+                metrics, time_ms = probe.look(), round(time.time() * 1000)
+                for trial_id, attempt in attempts:
+                    append_system(store, trial_id, SystemSample(attempt=attempt, time_ms=time_ms, metrics=metrics))
                 pause_s = interval_s
         except StoreError:
             return  # overtaken, or the disk is full: the trial's own writes say so

@@ -21,6 +21,10 @@ def typed(*, method: Method, seed: int) -> Errors:
 
 def literal(*, method: Method, seed: int) -> dict[Literal["error", "multi/errors"], float]:
     return {"error": method.sigma_mm, "multi/errors": 1.0}
+
+
+def typed_stacked(*, method: str, seeds: tuple[int, ...], trials: tuple, more: int) -> list[Errors]:
+    return []
 """
 STAGES = """\
 stages:
@@ -99,6 +103,21 @@ CASES: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
         [(ARMS, DESIGN + "  only: [{sigma: 5, steps: many}]\n  exclude: [{sigma: 5}]\n"), ("reference: ours\n", "")],
         [],
     ),
+    "seeds stacked without a companion": ([("replicates: 2", "replicates: 2\nresources: {stack_seeds: 5}")], []),
+    "a companion with other parameters": (
+        [
+            (STAGES, "task: toy.tasks:typed\n"),
+            (", data=dots", ""),
+            ("  - {name: multi/error, unit: mm, better: lower}\n", ""),
+            ("replicates: 2", "replicates: 2\nresources: {stack_seeds: 5}"),
+        ],
+        [],
+    ),
+    "a stage without a seed that should be stacked": (
+        [('"toy.tasks:pretrain"', '"toy.tasks:pretrain", resources: {stack_seeds: 2}')],
+        [],
+    ),
+    "stacks of nothing": ([("replicates: 2", "replicates: 2\nresources: {stack_seeds: 0}")], []),
     "the command line": ([], ["method.sigma_mm", "method.sigma_mm=nan", "~data"]),
 }
 

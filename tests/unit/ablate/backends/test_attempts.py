@@ -50,7 +50,7 @@ def setting(tmp_path) -> SimpleNamespace:
         outcome = Outcome(trial_id=spec.id, attempt=attempt.number, status=status)
         facts = RunFacts(attempt=attempt.number, started="", ended="", seconds=0.0, host="", python="")
         store.finish(spec.id, attempt.number, outcome, facts)
-        attempts.ended(attempt)
+        attempts.ended((attempt,))
 
     return SimpleNamespace(
         store=store, listener=listener, spec=spec, proposer=proposer, attempts=attempts, ends=ends, stop=stop
@@ -58,7 +58,8 @@ def setting(tmp_path) -> SimpleNamespace:
 
 
 def _start(setting):
-    return setting.attempts.claim(setting.attempts.next())
+    (attempt,) = setting.attempts.claim(setting.attempts.next())
+    return attempt
 
 
 def test_numbers_go_on_from_those_of_an_earlier_run(setting):
@@ -78,13 +79,13 @@ def test_a_trial_that_raised_is_given_again_before_others(setting):
     setting.proposer.answers.append(other)
     setting.ends(_start(setting), Status.FAILED)
     assert setting.proposer.told == []
-    assert setting.attempts.next() == setting.spec
-    assert setting.attempts.next() == other
+    assert setting.attempts.next() == (setting.spec,)
+    assert setting.attempts.next() == (other,)
 
 
 def test_losses_do_not_count_as_failures(setting):
     for _ in range(MAX_LOSSES - 1):
-        setting.attempts.ended(_start(setting))
+        setting.attempts.ended((_start(setting),))
     setting.ends(_start(setting), Status.FAILED)
     setting.ends(_start(setting), Status.FINISHED)
     assert [outcome.status for outcome in setting.proposer.told] == [Status.FINISHED]
@@ -92,7 +93,7 @@ def test_losses_do_not_count_as_failures(setting):
 
 def test_a_trial_lost_again_and_again_without_progress_has_failed(setting):
     for _ in range(MAX_LOSSES):
-        setting.attempts.ended(_start(setting))
+        setting.attempts.ended((_start(setting),))
     assert [outcome.status for outcome in setting.proposer.told] == [Status.FAILED]
     assert f"lost {MAX_LOSSES} times in a row" in setting.store.record(setting.spec.id).error
 
@@ -101,7 +102,7 @@ def test_a_newer_checkpoint_starts_the_count_of_losses_anew(setting):
     for step in range(2 * MAX_LOSSES):
         attempt = _start(setting)
         setting.store.save_checkpoint(setting.spec.id, attempt.number, step, {})
-        setting.attempts.ended(attempt)
+        setting.attempts.ended((attempt,))
     assert setting.proposer.told == []
 
 
@@ -110,7 +111,7 @@ def test_the_store_is_believed_when_a_finished_attempt_was_reported_lost(setting
     outcome = Outcome(trial_id=setting.spec.id, attempt=1, status=Status.FINISHED, metrics={"x": 1.0})
     facts = RunFacts(attempt=1, started="", ended="", seconds=0.0, host="", python="")
     setting.store.finish(setting.spec.id, 1, outcome, facts)
-    setting.attempts.ended(attempt)
+    setting.attempts.ended((attempt,))
     assert setting.proposer.told == [outcome]
 
 
@@ -124,8 +125,8 @@ def test_once_stopping_nothing_is_given_and_an_interrupted_trial_is_told(setting
 
 def test_what_still_ran_at_the_end_is_told_once(setting):
     attempt = _start(setting)
-    setting.attempts.close([attempt])
-    setting.attempts.close([attempt])
+    setting.attempts.close([(attempt,)])
+    setting.attempts.close([(attempt,)])
     assert [outcome.status for outcome in setting.proposer.told] == [Status.INTERRUPTED]
     assert [outcome.status for outcome in setting.listener.outcomes] == [Status.INTERRUPTED]
 
@@ -143,6 +144,6 @@ def test_a_trial_that_exceeded_a_limit_is_not_tried_again(setting):
     outcome = Outcome(trial_id=setting.spec.id, attempt=1, status=Status.FAILED, error=error)
     facts = RunFacts(attempt=1, started="", ended="", seconds=0.0, host="", python="")
     setting.store.finish(setting.spec.id, 1, outcome, facts)
-    setting.attempts.ended(attempt)
+    setting.attempts.ended((attempt,))
     assert setting.attempts.next() is DONE
     assert [told.error for told in setting.proposer.told] == [error]

@@ -73,8 +73,8 @@ def test_no_more_is_handed_over_than_the_cluster_can_soon_take(make_run, num_cpu
 
 def test_only_id_attempt_resources_and_places_travel(make_run, tmp_path):
     config = ProposerSearcher(make_run(Unlimited(1.0))).suggest("t")
-    assert set(config) == {"trial", "attempt", "task", "num_cpus", "num_gpus", "store", "stop_file", "notices"}
-    assert config["attempt"] == 1
+    assert set(config) == {"attempts", "task", "num_cpus", "num_gpus", "store", "stop_file", "notices"}
+    assert [attempt for _, attempt in config["attempts"]] == [1]
 
 
 @pytest.mark.parametrize("may_grow", [False, True])

@@ -196,6 +196,27 @@ def test_an_adaptive_run_that_was_stopped_ends_with_the_same_trials(toy, adaptiv
     assert sorted(listener.ended_ids) == sorted(undisturbed.ended_ids)
 
 
+STACKED = """
+
+def run_stacked(*, method: Method, seeds: tuple[int, ...]) -> list[dict[str, float]]:
+    return [run(method=method, seed=seed) for seed in seeds]
+"""
+
+
+def test_an_adaptive_run_that_stacks_its_seeds_ends_with_the_same_trials(toy, adaptive):
+    apart = Listener()
+    execute(adaptive, store=Store(toy.project.root / "other"), backend=LocalBackend(), recorders=[apart])
+    toy.project.write("toy/noisy.py", NOISY + STACKED)
+    toy.project.edit("replicates:", "resources: {stack_seeds: 4}\nreplicates:")
+    stacked, together = expand(load_study(toy.project.study)), Listener()
+    summary = execute(stacked, store=toy.store, backend=LocalBackend(), recorders=[together])
+    assert summary.exit_code is ExitCode.DONE
+    assert _num_seeds(stacked, together.ended_ids) == _num_seeds(adaptive, apart.ended_ids)
+    found = [toy.store.record(trial_id).run.num_stacked for trial_id in together.ended_ids]
+    assert found[:9] == [3] * 9  # the first seeds of three arms
+    assert set(found[9:]) == {1}  # then seeds come one at a time
+
+
 def test_before_anything_runs_subjects_and_code_are_noted(toy):
     execute(toy.plan, store=toy.store, backend=LocalBackend(), stopping=lambda: True)
     index = TrialIndex(toy.store.root)

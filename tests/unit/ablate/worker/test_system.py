@@ -42,7 +42,7 @@ def samplers():
 
 
 def test_samples_are_written_while_the_body_runs_and_none_after(store, written):
-    with sampled(store, TRIAL, 1, first_s=0.0, interval_s=0.001):
+    with sampled(store, [(TRIAL, 1)], first_s=0.0, interval_s=0.001):
         assert written.wait(60)
     assert samplers() == []
     first = system_samples(store, TRIAL)[0]
@@ -59,7 +59,7 @@ def test_samples_are_written_while_the_body_runs_and_none_after(store, written):
 
 
 def test_a_short_trial_leaves_no_file(store):
-    with sampled(store, TRIAL, 1):
+    with sampled(store, [(TRIAL, 1)]):
         pass
     assert not (store.folder(TRIAL) / "system.jsonl").exists()
 
@@ -77,7 +77,7 @@ def test_an_overtaken_attempt_stops_sampling(store, monkeypatch):
             raise
 
     monkeypatch.setattr(system, "append_system", append)
-    with sampled(store, TRIAL, 1, first_s=0.0, interval_s=0.0):
+    with sampled(store, [(TRIAL, 1)], first_s=0.0, interval_s=0.0):
         assert tried.wait(60)
         for thread in samplers():
             thread.join(60)
@@ -87,14 +87,14 @@ def test_an_overtaken_attempt_stops_sampling(store, monkeypatch):
 
 def test_a_machine_that_cannot_be_looked_at_fails_nothing(store, monkeypatch, caplog):
     monkeypatch.setattr(system, "_Probe", lambda: 1 / 0)
-    with caplog.at_level(logging.INFO, "ablate"), sampled(store, TRIAL, 1, first_s=0.0):
+    with caplog.at_level(logging.INFO, "ablate"), sampled(store, [(TRIAL, 1)], first_s=0.0):
         for thread in samplers():
             thread.join(60)
     assert "the machine's load is not recorded" in caplog.text
 
 
 def test_the_body_s_own_error_passes(store):
-    with pytest.raises(KeyError), sampled(store, TRIAL, 1):
+    with pytest.raises(KeyError), sampled(store, [(TRIAL, 1)]):
         raise KeyError("its own")
 
 
