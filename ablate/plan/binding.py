@@ -84,8 +84,15 @@ def _stack_faults(study: Study, stage: Stage, task: Task) -> Iterator[Fault]:
         yield from (spot.fault(fault.message + why) for fault in error.faults)
 
 
-def bind_arms(composition: Composition, steps: Mapping[str, Step]) -> dict[str, dict[str, BoundTask]]:
+def bind_arms(
+    composition: Composition, steps: Mapping[str, Step], binder: "Binder | None" = None
+) -> dict[str, dict[str, BoundTask]]:
     """Bind every arm's configuration to every task.
+
+    Args:
+        composition: The arms.
+        steps: The tasks.
+        binder: Remembers what was bound and which data was looked at; for one call without.
 
     Returns:
         What each task takes, by arm and by the stage's name.
@@ -96,7 +103,7 @@ def bind_arms(composition: Composition, steps: Mapping[str, Step]) -> dict[str, 
     bound: dict[str, dict[str, BoundTask]] = {}
     faults: list[Fault] = []
     tasks = {step.task.path: step.task for step in steps.values()}
-    binder, undeclared = _Binder(), _Undeclared(tuple(tasks.values()))
+    binder, undeclared = binder or Binder(), _Undeclared(tuple(tasks.values()))
     for arm, configuration in composition.arms.items():
         by_task: dict[str, BoundTask] = {}
         for path, task in tasks.items():
@@ -112,7 +119,7 @@ def bind_arms(composition: Composition, steps: Mapping[str, Step]) -> dict[str, 
     return bound
 
 
-class _Binder:
+class Binder:
     """Binds equal configurations once: of a thousand arms, most stages see the same one. Looks at data once, too."""
 
     def __init__(self) -> None:
@@ -120,6 +127,7 @@ class _Binder:
         self._fingerprints: dict[object, str] = {}
 
     def bind(self, task: Task, configuration: Mapping[str, Json]) -> BoundTask:
+        """Bind a configuration to a task, unless an equal one was bound before."""
         given = prune(task.parameters, configuration)
         key = (task.path, canonical_json(given))
         if key not in self._bound:

@@ -13,8 +13,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ablate.errors import Fault, StoreError, StudyError
+from ablate.plan.grown import grown
 from ablate.plan.head import PlanHead, head_name, plan_name, plan_versions, planned_studies, read_head, version_name
-from ablate.plan.model import PlaceInPlan, Plan, PlannedTrial
+from ablate.plan.model import PlaceInPlan, Plan, PlannedSearch, PlannedTrial
+from ablate.store import Store
 from ablate.store.files import json_text, parse_json
 from ablate.store.medium import Location, open_medium
 from ablate.study.model import Study
@@ -45,7 +47,7 @@ def save_plan(location: Location, plan: Plan) -> None:
 
 
 def load_plan(location: Location, study_name: str, version: str | None = None) -> Plan:
-    """Read a plan of a study.
+    """Read a plan of a study, with all that its searches have proposed.
 
     Args:
         location: Folder or URL of the store.
@@ -70,7 +72,7 @@ def load_plan(location: Location, study_name: str, version: str | None = None) -
     if content.get("schema") != _SCHEMA:
         raise StoreError(f"{path}: expected schema {_SCHEMA}, found {content.get('schema')}: run the study again")
     try:
-        return _plan(content)
+        return grown(_plan(content), Store(location))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise StoreError(f"{path}: is damaged ({type(error).__name__}: {error}); run the study again") from error
 
@@ -131,7 +133,7 @@ def _head(plan: Plan, first_used: str) -> PlanHead:
         title=plan.study.title,
         paper=plan.study.paper,
         scale=plan.scale,
-        is_adaptive=plan.study.adaptive is not None,
+        is_adaptive=plan.study.adaptive is not None or bool(plan.searches),
         code=tuple(sorted({spec.code for spec in plan.specs.values()})),
         trial_ids=tuple(plan.specs),
     )
@@ -146,6 +148,8 @@ def _text(plan: Plan) -> bytes:
         "seeds": list(plan.seeds),
         "configuration": dict(plan.configuration),
         "code": {digest: dict(files) for digest, files in plan.code.items()},
+        "searches": [asdict(search) for search in plan.searches],
+        "grown_from": plan.grown_from,
     }
     trials = [
         _json(
@@ -190,6 +194,10 @@ def _plan(content: Mapping[str, Json]) -> Plan:
         ),
         configuration=content["configuration"],
         code=content.get("code", {}),
+        searches=tuple(
+            PlannedSearch(**{**search, "arms": tuple(search["arms"])}) for search in content.get("searches", ())
+        ),
+        grown_from=content.get("grown_from", ""),
     )
 
 

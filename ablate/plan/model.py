@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 from ablate.ids import content_id
 from ablate.study.model import Study
 from ablate.trial import Json, TrialSpec
+
+Role = Literal["stage", "arm", "search", "untuned"]
+"""What a trial is in a study: shared work, a row of the table, a configuration that a search tries on validation data,
+or an arm's own settings beside those that its search found."""
 
 PlaceInPlan = tuple[str, str, int | None]
 """Role, name and seed of a trial: what stays when its content changes."""
@@ -18,19 +22,47 @@ class PlannedTrial:
     """A trial and what it is in this study. Trials shared by arms appear once per arm, stages once per id."""
 
     spec: TrialSpec
-    role: Literal["stage", "arm"]
+    role: Role
     name: str
     """The stage's or the arm's name."""
 
     @property
     def label(self) -> str:
         """A readable name: `adapted seed 3`, `without weights seed 3`, `detector`."""
-        return self.name if self.spec.seed is None else f"{self.name} seed {self.spec.seed}"
+        name = f"{self.name} untuned" if self.role == "untuned" else self.name
+        return name if self.spec.seed is None else f"{name} seed {self.spec.seed}"
 
     @property
     def place(self) -> PlaceInPlan:
         """Where it stands in the study."""
         return self.role, self.name, self.spec.seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSearch:
+    """One search of a study.
+
+    Args:
+        arm: The arm that it tunes.
+        key: What decides its proposals, in hex digits: another space, sampler, code or data has another.
+        arms: The arms that are measured with what it finds.
+    """
+
+    arm: str
+    key: str
+    arms: tuple[str, ...]
+
+
+class Configurations(Protocol):
+    """Makes the trials of a configuration."""
+
+    def tried(self, arm: str, name: str, parameters: Mapping[str, Json]) -> tuple[PlannedTrial, ...]:
+        """Give the trials, stages first, that measure a configuration of an arm on validation data."""
+        ...
+
+    def measured(self, arm: str, parameters: Mapping[str, Json]) -> tuple[PlannedTrial, ...]:
+        """Give the trials, stages first, that measure a tuned arm on test data with fresh seeds."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +76,9 @@ class Plan:
         trials: In the order they are proposed.
         configuration: The composed configuration of the reference arm, for the report.
         code: Digest of each source file by its path, for each code fingerprint of the trials.
+        searches: The study's searches. Their trials join the plan as they are proposed (`ablate.plan.grown`).
+        configurations: Makes these trials; `None` in a plan that was read from a store, which is for looking at.
+        grown_from: Version of the plan that this one has grown from.
     """
 
     study: Study
@@ -52,6 +87,9 @@ class Plan:
     trials: tuple[PlannedTrial, ...]
     configuration: Mapping[str, Json]
     code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    searches: tuple[PlannedSearch, ...] = ()
+    configurations: Configurations | None = field(default=None, repr=False, compare=False)
+    grown_from: str = ""
 
     @cached_property
     def specs(self) -> dict[str, TrialSpec]:
@@ -66,4 +104,4 @@ class Plan:
     @cached_property
     def version(self) -> str:
         """Name this set of trials in 8 hex digits: another version of the code, data or parameters has another."""
-        return content_id(sorted(self.specs))[:8]
+        return self.grown_from or content_id([*sorted(self.specs), *(search.key for search in self.searches)])[:8]

@@ -10,7 +10,7 @@ thousands of arms.
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Composition:
     first_seed: int
     arms: Mapping[str, Mapping[str, Json]]
     _files: dict[Choices, list[tuple[YamlFile, str]]] = field(default_factory=dict)
+    _composer: "_Composer | None" = field(default=None, repr=False, compare=False)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -75,6 +76,25 @@ class Composition:
         if choices not in self._files:
             self._files[choices] = _merged_files(self.conf, choices)
         return spot_of(self.study, settings, self._files[choices], key)
+
+    def variants(self, wanted: Mapping[str, tuple[str, Sequence[Setting]]]) -> "Composition":
+        """Compose variants of arms: each an arm with plain values set over it.
+
+        Args:
+            wanted: The arm and what is set over it, by the variant's name.
+
+        Raises:
+            StudyError: A value cannot be set.
+        """
+        composer, common = self._composer, (*self.settings.base, *self.settings.command)
+        assert composer is not None
+        own = {name: (*self.settings.arms[arm], *values) for name, (arm, values) in wanted.items()}
+        arms = {name: _of_tasks(composer.arm(common, settings)) for name, settings in own.items()}
+        if composer.faults:
+            found = list(dict.fromkeys(composer.faults))
+            composer.faults.clear()
+            raise StudyError(found)
+        return replace(self, settings=replace(self.settings, arms=own), arms=arms)
 
 
 def compose_study(study: Study) -> Composition:
@@ -104,11 +124,14 @@ def compose_study(study: Study) -> Composition:
         scale=str(platform.get("scale", _UNSCALED)),
         num_replicates=num_replicates,
         first_seed=first_seed,
-        arms={
-            arm: {key: value for key, value in configuration.items() if key not in PLATFORM_KEYS}
-            for arm, configuration in arms.items()
-        },
+        arms={arm: _of_tasks(configuration) for arm, configuration in arms.items()},
+        _composer=composer,
     )
+
+
+def _of_tasks(configuration: Mapping[str, Json]) -> dict[str, Json]:
+    """Leave out what belongs to the platform."""
+    return {key: value for key, value in configuration.items() if key not in PLATFORM_KEYS}
 
 
 def find_conf(study: Study) -> Path:

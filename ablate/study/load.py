@@ -9,10 +9,12 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from ablate.errors import Fault, StudyError
+from ablate.search.model import Search
 from ablate.study.arms import MOST_NAMES, Sets, inherited
 from ablate.study.design import Made, make_arms
 from ablate.study.model import Adaptive, Arm, Curve, Metric, Stage, Study
-from ablate.study.schema import MEANINGS, ReplicatesEntry, ResourcesEntry, StudyFile
+from ablate.study.schema import MEANINGS, ArmEntry, ReplicatesEntry, ResourcesEntry, StudyFile
+from ablate.study.searching import IMPLIED_ARM, read_search
 from ablate.study.yaml_file import YamlFile, read_yaml, shown_path
 from ablate.trial import Json, Resources
 from ablate.wording import Path as Place
@@ -40,13 +42,16 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     entry = _validated(file, faults)
     if entry is None:
         raise StudyError(_distinct(faults))
+    if entry.search is not None and entry.design is None and "arms" not in file.lines:
+        entry = entry.model_copy(update={"arms": {IMPLIED_ARM: ArmEntry()}})
     named = inherited(entry, file, faults)
     made = make_arms(entry, named, file, faults) if entry.design is not None else None
+    search = read_search(entry, file, faults) if entry.search is not None else None
     faults += _cross_faults(entry, file, path)
     faults += _arm_faults(entry, made, file)
     if faults:
         raise StudyError(_distinct(faults))
-    return _study(entry, named, made, file=file, path=path, overrides=tuple(overrides))
+    return _study(entry, named, made, search=search, file=file, path=path, overrides=tuple(overrides))
 
 
 def _validated(file: YamlFile, faults: list[Fault]) -> StudyFile | None:
@@ -214,6 +219,7 @@ def _study(
     named: Mapping[str, Sets],
     made: Made | None,
     *,
+    search: Search | None,
     file: YamlFile,
     path: Path,
     overrides: tuple[str, ...],
@@ -244,6 +250,7 @@ def _study(
         notes=entry.notes,
         design=made.design if made else None,
         adaptive=_adaptive(rule, entry.metrics[0].name) if isinstance(rule, ReplicatesEntry) else None,
+        search=search,
     )
 
 

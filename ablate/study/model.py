@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from ablate.search.model import Search
 from ablate.trial import Json, Resources
 
 
@@ -130,6 +131,7 @@ class Study:
         num_replicates: How many seeds, at most where replication is adaptive; `None` leaves it to the scale.
         design: How arms were made of factors, where they were.
         adaptive: When to stop adding seeds, where results decide that.
+        search: What is tuned before the arms are measured, where anything is.
         lines: Line of each dotted key in the file, 1-based.
         columns: Column of each, 1-based.
         notes: Sentences the author wants in the report (Markdown).
@@ -156,6 +158,7 @@ class Study:
     notes: str = ""
     design: Design | None = None
     adaptive: Adaptive | None = None
+    search: Search | None = None
     columns: Mapping[str, int] = field(default_factory=dict)
 
     def reference_of(self, arm: str) -> str | None:

@@ -3,11 +3,13 @@
 Their descriptions are what an editor shows beside a key (`ablate schema`).
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from ablate.study.model import DesignKind
+from ablate.study.search_schema import SearchEntry
+from ablate.study.strict import StrictModel, form_of
 from ablate.trial import Json
 
 _NAME = r"^[a-z][a-z0-9_-]*$"
@@ -41,17 +43,6 @@ TaskPath = Annotated[str, Field(pattern=_TASK)]
 Package = Annotated[str, Field(pattern=_PACKAGE)]
 PaperTable = Annotated[str, Field(pattern=_PAPER)]
 Words = Annotated[str, Field(min_length=1)]
-
-
-def _form_of(value: Any) -> str:
-    """Tell which form of an entry is meant, so that only its own faults are told."""
-    return "many" if isinstance(value, dict | list | BaseModel) else "one"
-
-
-class StrictModel(BaseModel):
-    """Takes exactly the keys and types it declares."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ResourcesEntry(StrictModel):
@@ -113,7 +104,7 @@ class FactorEntry(StrictModel):
 
 BaseArms = Annotated[
     Annotated[ArmName, Tag("one")] | Annotated[list[ArmName], Field(min_length=1), Tag("many")],
-    Discriminator(_form_of),
+    Discriminator(form_of),
 ]
 
 
@@ -150,7 +141,7 @@ class ReplicatesEntry(StrictModel):
 
 
 Replicates = Annotated[
-    Annotated[int, Field(ge=1), Tag("one")] | Annotated[ReplicatesEntry, Tag("many")], Discriminator(_form_of)
+    Annotated[int, Field(ge=1), Tag("one")] | Annotated[ReplicatesEntry, Tag("many")], Discriminator(form_of)
 ]
 
 
@@ -194,6 +185,7 @@ class StudyFile(StrictModel):
     replicates: Replicates | None = Field(
         default=None, description="Seeds of every arm, or a rule that adds seeds until the results decide."
     )
+    search: SearchEntry | None = Field(default=None, description="Tune parameters, for the study or inside each arm.")
     metrics: list[MetricEntry] = Field(min_length=1, description="The numbers to compare.")
     curves: list[CurveEntry] = Field(default=[], description="Figures of values reported over steps.")
     resources: ResourcesEntry = Field(default=ResourcesEntry(), description="What a trial needs.")

@@ -1,10 +1,10 @@
 """Which part of a configuration declared types take: nested dataclasses take their fields and leave the rest."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 def dataclass_in(annotation: Any) -> type[Any] | None:
@@ -66,3 +66,14 @@ def num_declared(kind: type[Any], place: Sequence[str]) -> int:
         return 0
     inner = dataclass_in(declared(kind)[place[0]])
     return 1 + num_declared(inner, place[1:]) if inner is not None else len(place)
+
+
+def literal_places(kind: type[Any], values: frozenset[str]) -> Iterator[tuple[str, ...]]:
+    """Find the fields inside a dataclass whose declared type is a `Literal` of exactly these values."""
+    for name, annotation in declared(kind).items():
+        plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+        if get_origin(plain) is Literal and frozenset(get_args(plain)) == values:
+            yield (name,)
+        inner = dataclass_in(annotation)
+        if inner is not None:
+            yield from ((name, *place) for place in literal_places(inner, values))
