@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _MOST_METRICS = 3
 
 
-def time_needed(plan: "Plan", store: "Store", waiting: Collection[str]) -> "Estimate | None":
+def time_needed(plan: "Plan", store: "Store", waiting: Collection[str], num_to_come: int = 0) -> "Estimate | None":
     """Estimate the time of the trials that wait, on this machine's CPUs, from finished trials of the same tasks.
 
-    Looks at the plan's own trials and at those of the study's last plan at this scale. `None` where none of these has
-    finished.
+    `num_to_come` trials of the study's own task come on top: a search has yet to propose them. Looks at the plan's own
+    trials and at those of the study's last plan at this scale. `None` where none of these has finished.
     """
     from ablate.plan.file import places_of_last_plan
     from ablate.run.estimate import TimeLeft
@@ -34,11 +34,12 @@ def time_needed(plan: "Plan", store: "Store", waiting: Collection[str]) -> "Esti
         if record is not None and record.status is Status.FINISHED:
             left.learn(task, record.run.own_seconds)
             num_known += 1
-    if not waiting or not num_known:
+    if not (waiting or num_to_come) or not num_known:
         return None
-    num_cpus = max(plan.specs[trial_id].resources.num_cpus for trial_id in waiting)
+    num_cpus = max([plan.study.resources.num_cpus, *(plan.specs[id_].resources.num_cpus for id_ in waiting)])
     num_slots = max(1, int(len(os.sched_getaffinity(0)) // num_cpus))
-    return left.estimate([plan.specs[trial_id].task for trial_id in waiting], [], num_slots=num_slots)
+    tasks_left = [*(plan.specs[trial_id].task for trial_id in waiting), *[plan.study.task] * num_to_come]
+    return left.estimate(tasks_left, [], num_slots=num_slots)
 
 
 def resolvable_differences(plan: "Plan", store: "Store") -> dict[str, "Resolvable"]:

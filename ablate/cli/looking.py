@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ablate.cli.output import JsonOption, print_json
@@ -9,7 +10,7 @@ from ablate.cli.places import StoreOption, StudyName, named, shown
 from ablate.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ablate.plan.model import Plan
+    from ablate.plan.model import Plan, PlannedTrial
     from ablate.run.summary import RunSummary
     from ablate.store import Store
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 def status(study: StudyName, store: StoreOption = None, as_json: JsonOption = False) -> ExitCode:
     """Say how far the last plan of a study has come."""
     from ablate.plan.file import load_plan
+    from ablate.plan.grown import num_to_come
+    from ablate.plan.search_lines import search_lines
     from ablate.run.lease import driver_line, working_driver
     from ablate.run.summary import summarise
     from ablate.store import Store
@@ -27,6 +30,8 @@ def status(study: StudyName, store: StoreOption = None, as_json: JsonOption = Fa
     plan = asked_so_far(planned, trials)
     finished = trials.finished(plan.specs)
     summary = summarise(plan, trials, finished)
+    to_come = num_to_come(plan, trials)
+    summary = replace(summary, num_interrupted=summary.num_interrupted + to_come)
     driver = working_driver(trials.location, meant.name)
     if as_json:
         print_json(status_content(plan, finished, summary) | {"version": planned.version, "driver": driver})
@@ -37,6 +42,8 @@ def status(study: StudyName, store: StoreOption = None, as_json: JsonOption = Fa
     if adaptive is not None:
         num_seeds = f"{adaptive.min} to {adaptive.max} seeds, until decided on {adaptive.metric}"
         print(f"{num_seeds}: {len(plan.specs)} of at most {len(planned.specs)} trials asked for so far")
+    if plan.searches:
+        print(*search_lines(plan, trials), sep="\n")
     counts = {
         "finished": summary.num_cached,
         "failed": summary.num_failed,
@@ -87,7 +94,11 @@ def columns(rows: Iterable[Iterable[str]]) -> list[str]:
 
 
 def _progress(plan: "Plan", finished: set[str]) -> dict[str, tuple[int, int]]:
-    """Count the finished trials and all trials of each stage and arm."""
-    done = Counter(trial.name for trial in plan.trials if trial.spec.id in finished)
-    total = Counter(trial.name for trial in plan.trials)
+    """Count the finished trials and all trials of each stage, arm and search."""
+
+    def name(trial: "PlannedTrial") -> str:
+        return {"search": f"{trial.group} (search)", "untuned": f"{trial.name} (untuned)"}.get(trial.role, trial.name)
+
+    done = Counter(name(trial) for trial in plan.trials if trial.spec.id in finished)
+    total = Counter(name(trial) for trial in plan.trials)
     return {name: (done[name], total[name]) for name in total}

@@ -36,7 +36,8 @@ def check(study: StudyFile, overrides: Overrides = None, as_json: JsonOption = F
         print_json(_head(found))
         return ExitCode.DONE
     seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}" if found.seeds else "without seeds"
-    print(f"{study}: right: {len(found.specs)} trials, {len(found.study.arms)} arms, {seeds}")
+    more = f", and {num_search_trials(found.study)} of the search" if found.searches else ""
+    print(f"{study}: right: {len(found.specs)} trials{more}, {len(found.study.arms)} arms, {seeds}")
     return ExitCode.DONE
 
 
@@ -51,22 +52,25 @@ def plan(
 ) -> ExitCode:
     """Say what a run would do and why, and what is done already."""
     from ablate.plan.describe import describe, trial_lines
+    from ablate.plan.grown import grown, num_to_come
     from ablate.plan.reasons import reasons
     from ablate.store import Store
 
-    found = make_plan(study, overrides or [], yes=yes)
     kept = Store(store_location(store, study.parent))
+    found = grown(make_plan(study, overrides or [], yes=yes), kept)
+    to_come = num_to_come(found, kept)
     finished = kept.finished(found.specs)
     why = reasons(found, kept, finished)
     asked = asked_now(found, kept)
     waiting = [trial_id for trial_id in asked if trial_id not in finished]
-    estimate = time_needed(found, kept, waiting)
+    estimate = time_needed(found, kept, waiting, to_come)
     resolved = resolvable_differences(found, kept)
     if as_json:
-        print_json(_head(found) | _work(found, finished, waiting, why) | {"time": estimate, "resolvable": resolved})
+        work = _work(found, finished, waiting, why)
+        print_json(_head(found) | work | {"time": estimate, "resolvable": resolved, "num_to_come": to_come})
         return ExitCode.DONE
     print(*describe(found, finished, why, asked=asked), sep="\n")
-    if waiting:
+    if waiting or to_come:
         print(time_line(estimate))
     for line in (*resolvable_lines(found, resolved), *(trial_lines(found, why) if trials else ())):
         print(line)
@@ -160,7 +164,17 @@ def _num_expected(study: "Study") -> int:
     """
     given = [text.removeprefix("replicates=") for text in study.overrides if text.startswith("replicates=")]
     num_seeds = int(given[-1]) if given and given[-1].isdigit() else study.num_replicates or 1
-    return len(study.arms) * num_seeds
+    num_rows = len(study.arms) * num_seeds
+    return num_rows if study.search is None else 2 * num_rows + num_search_trials(study)
+
+
+def num_search_trials(study: "Study") -> int:
+    """Count the trials of configurations, stages aside; a budget without a number of them counts once."""
+    search = study.search
+    if search is None:
+        return 0
+    num_searches = len(study.arms) if search.per == "arm" else 1
+    return num_searches * (search.num_configurations or 1) * len(search.seeds)
 
 
 def ask_about(num_trials: int, study: str) -> None:

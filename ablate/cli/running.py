@@ -91,6 +91,7 @@ def run(
     as_json: JsonOption = False,
 ) -> ExitCode:
     """Run what is left of a study, then show its table."""
+    from ablate.plan.grown import grown, num_to_come
     from ablate.plan.reuse import Reuse, apply_reuse
     from ablate.run.execute import execute
     from ablate.run.lease import check_no_driver
@@ -99,10 +100,12 @@ def run(
 
     chosen = _backend(backend, address, checkpoint_interval)
     trials = Store(store_location(store, study.parent))
-    plan = make_plan(study, overrides or [], yes=yes)
+    base = make_plan(study, overrides or [], yes=yes)
+    plan = grown(base, trials)
     if reuse is ReuseName.NONE:
         check_no_driver(trials, plan.study.name)  # before its records are put aside
     plan = apply_reuse(plan, trials, Reuse(reuse.value))
+    base = base if base.searches else plan
     to = sys.stderr if as_json else sys.stdout
     say = partial(print, file=to, flush=True)
     finished = trials.finished(plan.specs)
@@ -110,11 +113,12 @@ def run(
     if not quiet:
         say(*_described(plan, trials, finished, asked), sep="\n")
     recorders: list[Recorder] = []
-    if not finished.issuperset(asked):
+    if not finished.issuperset(asked) or num_to_come(plan, trials):
         check_no_driver(trials, plan.study.name)
         recorders = _recorders(plan, trials, mlflow, quiet=quiet)
     with stop_on_signals() as stopping:
-        summary = execute(plan, store=trials, backend=chosen, recorders=recorders, stopping=stopping)
+        summary = execute(base, store=trials, backend=chosen, recorders=recorders, stopping=stopping)
+    plan = grown(plan, trials)
     written = show_report(plan, trials, to=to) if summary.num_finished + summary.num_cached else None
     if written is not None and mlflow != NO_MIRROR:
         _mirror(plan, trials, mlflow, written)

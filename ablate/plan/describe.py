@@ -7,6 +7,7 @@ from itertools import pairwise
 from ablate.plan.causes import Reason, cut_list
 from ablate.plan.model import Plan
 from ablate.plan.replication import first_round
+from ablate.plan.search_lines import search_line
 from ablate.plan.stacks import stack_line
 from ablate.study.model import Adaptive, Arm, Design, Study
 
@@ -44,6 +45,7 @@ def describe(
         f"{plan.study.name} at scale {plan.scale}, {_seeds(plan)}",
         *_graph(plan),
         *_design(plan.study.design),
+        *([search_line(plan)] if plan.searches else []),
         f"arms: {cut_list([_arm(arm, plan.study) for arm in plan.study.arms], _MOST_ARMS, '; ')}",
         *_to_run(plan, finished, reasons, asked),
     ]
@@ -108,6 +110,8 @@ def _with(word: str, others: Sequence[str]) -> str:
 def _arm_trials(plan: Plan) -> str:
     number = len({trial.spec.id for trial in plan.trials if trial.role == "arm"})
     num_arms, num_seeds = len(plan.study.arms), len(plan.seeds)
+    if plan.searches:  # the winners' trials join the plan when the search is over; as many as there are seeds
+        number = num_arms * max(1, num_seeds)
     trials = f"{number} trial{'s' * (number != 1)}"
     if number == 1:
         return trials
@@ -146,6 +150,7 @@ def _to_run(
     waiting = [id_ for id_ in now if id_ not in finished]
     num_finished = sum(id_ in finished for id_ in plan.specs)
     counts = f"{num_finished} finished, {len(waiting)} to run"
+    counts += " of those known so far" if plan.searches else ""
     if adaptive is not None:
         num_more = len(plan.specs) - num_finished - len(waiting)
         counts += f" now and at most {num_more} more until decided" if waiting else ": decided, or at the last seed"

@@ -66,9 +66,10 @@ def num_to_come(plan: Plan, store: Store) -> int:
         ledger = Ledger(store, plan.study.name, planned.key)
         entries = ledger.entries()
         if not is_spent(search, entries):
-            limits = [limit for limit in (search.budget.trials, search.num_grid) if limit is not None]
-            left = max(1, min(limits) - sum(not entry.is_warm for entry in entries)) if limits else 1
+            most = search.num_configurations or 0
+            left = max(1, most - sum(not entry.is_warm for entry in entries))
             number += left * (len(search.seeds) if plan.seeds else 1)
-        if not measured(search, entries, ledger) and not (is_over(search, entries) and best(search, entries) is None):
-            number += len(planned.arms) * max(1, len(plan.seeds))
+        num_rows = sum(one["role"] == "arm" for one in measured(search, entries, ledger))
+        is_hopeless = is_over(search, entries) and best(search, entries) is None
+        number += 0 if is_hopeless else max(0, len(planned.arms) * max(1, len(plan.seeds)) - num_rows)
     return number

@@ -33,6 +33,11 @@ class PlannedTrial:
         return name if self.spec.seed is None else f"{name} seed {self.spec.seed}"
 
     @property
+    def group(self) -> str:
+        """The stage or the arm that it belongs to, where its name says which configuration it is."""
+        return self.name.rpartition(" #")[0] if self.role == "search" else self.name
+
+    @property
     def place(self) -> PlaceInPlan:
         """Where it stands in the study."""
         return self.role, self.name, self.spec.seed

@@ -4,10 +4,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from enum import StrEnum
 
-from ablate.errors import StoreError
+from ablate.errors import StoreError, StudyError
 from ablate.plan.model import Plan, PlannedTrial
 from ablate.plan.subjects import subject_with_data, subjects
+from ablate.search.ledger import Ledger
 from ablate.store import Store, TrialIndex
+from ablate.study.settings import study_spot
 from ablate.trial import Status, TrialSpec
 
 
@@ -24,12 +26,29 @@ def apply_reuse(plan: Plan, store: Store, reuse: Reuse) -> Plan:
 
     Raises:
         StoreError: The store cannot be read or written.
+        StudyError: A search goes on from trials of its own code only.
     """
+    if plan.searches:
+        return _reuse_of_search(plan, store, reuse)
     match reuse:
         case Reuse.ANY:
             return reuse_any(plan, store)
         case Reuse.NONE:
             put_aside(plan, store)
+    return plan
+
+
+def _reuse_of_search(plan: Plan, store: Store, reuse: Reuse) -> Plan:
+    """Do what `apply_reuse` does; the notes of a search whose trials are put aside go too."""
+    if reuse is Reuse.ANY:
+        message = "`--reuse any` does not go with a search: its sampler learns from trials of one code only"
+        raise StudyError([study_spot(plan.study, "search").fault(message)])
+    if reuse is Reuse.NONE:
+        put_aside(plan, store)
+        for search in plan.searches:
+            Ledger(store, plan.study.name, search.key).forget()
+        trials = tuple(trial for trial in plan.trials if trial.role == "untuned")
+        return replace(plan, trials=trials)
     return plan
 
 

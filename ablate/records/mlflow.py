@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -23,7 +25,7 @@ from ablate.store import Store
 from ablate.trial import Outcome, Report, TrialSpec
 
 if TYPE_CHECKING:
-    from ablate.plan.model import Plan
+    from ablate.plan.model import Plan, PlannedTrial
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class MlflowMirror:
         self._has_news = False
         self._patience_s = patience_s
         self._outbox = Outbox()
+        self._joined: deque[PlannedTrial] = deque()
         self._runs: StudyRuns | None = None
         self._asked_s: float | None = None  # when MLflow was asked first: loading the library takes seconds
         self._away: Exception | None = None  # why it is gone
@@ -104,6 +107,10 @@ class MlflowMirror:
         self._error: Exception | None = None
         _left_behind.discard(self._uri)
         Thread(target=self._work, name="mlflow-mirror", daemon=True).start()
+
+    def planned(self, trials: Sequence[PlannedTrial]) -> None:
+        """Take note of trials that join the plan: they get runs of their own."""
+        self._joined.extend(trials)
 
     def started(self, spec: TrialSpec, attempt: int) -> None:
         """Show the trial as running."""
@@ -187,6 +194,7 @@ class MlflowMirror:
         while not is_last:
             is_last = self._outbox.is_closed
             with self._outbox.take(_FLUSH_SECONDS if self._away is None else 0.0) as news:
+                self._widen(runs)
                 for trial_id, one in news.items():
                     self._tell(runs, trial_id, one)
             self._note_back()
@@ -195,6 +203,13 @@ class MlflowMirror:
                 watched = time.monotonic()
             self._describe(runs)
         runs.close()
+
+    def _widen(self, runs: StudyRuns) -> None:
+        if not self._joined:
+            return
+        more = [self._joined.popleft() for _ in range(len(self._joined))]
+        self._plan = replace(self._plan, trials=(*self._plan.trials, *more))
+        runs.widen(self._plan)
 
     def _tell(self, runs: StudyRuns, trial_id: str, news: News) -> None:
         if news.has_ended:

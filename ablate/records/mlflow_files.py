@@ -6,8 +6,10 @@ from hashlib import sha256
 from pathlib import Path
 
 _MB = 1_000_000
-LIMITS_BYTES = {"arm": (50 * _MB, 200 * _MB), "stage": (5 * _MB, 20 * _MB)}
-"""Of one file and of all, by role: what a stage wrote is there for the trials that need it, not to be looked at."""
+_FEW, _MANY = (5 * _MB, 20 * _MB), (50 * _MB, 200 * _MB)
+LIMITS_BYTES = {"arm": _MANY, "untuned": _MANY, "stage": _FEW, "search": _FEW}
+"""Of one file and of all, by role: what a stage wrote is there for the trials that need it, not to be looked at, and a
+search's configurations are many."""
 _DIGITS = 12
 _LONGEST_TAG = 7900
 
@@ -17,7 +19,7 @@ def trial_files(folder: Path, role: str) -> tuple[list[Path], list[str]]:
 
     Args:
         folder: The trial's folder of artifacts; it need not exist.
-        role: `arm` or `stage`.
+        role: Of the trial in its study.
 
     Returns:
         Paths relative to the folder, and a line for the log per file that is left out.

@@ -74,6 +74,12 @@ class StudyRuns:
                 plan.study.name, title=plan.study.title, location=location
             )
             self._parent = self._open_runs()
+        self._contents: Mapping[str, content.RunContent] = {}
+        self.widen(plan)
+
+    def widen(self, plan: Plan) -> None:
+        """Take a plan that more trials have joined."""
+        self._plan = plan
         parent_tag = {"mlflow.parentRunId": self._parent.run_id}
         more = arm_tags(plan)
         self._contents = content.run_contents(

@@ -1,8 +1,12 @@
 """The listener interface: the progress display and the MLflow mirror are both recorders."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ablate.trial import Outcome, Report, TrialSpec
+
+if TYPE_CHECKING:
+    from ablate.plan.model import PlannedTrial
 
 
 class Recorder(Protocol):
@@ -22,4 +26,13 @@ class Recorder(Protocol):
 
     def close(self) -> None:
         """Deliver what is still waiting."""
+        ...
+
+
+@runtime_checkable
+class GrowingRecorder(Recorder, Protocol):
+    """A recorder that also wants to know what trials are which join a plan while it runs."""
+
+    def planned(self, trials: "Sequence[PlannedTrial]") -> None:
+        """Take note of trials that join the plan; some may have been told before."""
         ...

@@ -105,7 +105,7 @@ def gather_facts(plan: Plan, records: Mapping[str, Record | None], wanted: Colle
     for trial_id, trial in first_of.items():
         record = records.get(trial_id)
         code.setdefault(trial.spec.task, []).append(trial.spec.code)
-        costs.setdefault((trial.role, trial.name), []).append(record.run.own_seconds if record else 0.0)
+        costs.setdefault((trial.role, trial.group), []).append(record.run.own_seconds if record else 0.0)
         if record is None or record.status is not Status.FINISHED:
             unfinished.append(_unfinished(trial, record))
     return Facts(

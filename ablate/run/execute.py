@@ -14,6 +14,7 @@ from ablate.plan.subjects import subjects
 from ablate.records.recorder import Recorder
 from ablate.run.lease import Lease
 from ablate.run.recorders import Recorders
+from ablate.run.searching import execute_search
 from ablate.run.summary import RunSummary, summarise
 from ablate.search.proposer import Proposer
 from ablate.store import Store, TrialIndex
@@ -48,6 +49,8 @@ def execute(
     """
     listeners = Recorders(recorders)
     try:
+        if plan.searches:
+            return execute_search(plan, store=store, backend=backend, recorders=listeners, stopping=stopping)
         cached = store.finished(plan.specs)
         if cached.issuperset(reached(plan, store).specs):
             _prepare(plan, store, cached)

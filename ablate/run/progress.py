@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablate.plan.causes import last_line
-from ablate.plan.model import Plan
+from ablate.plan.model import Plan, PlannedTrial
 from ablate.run.estimate import Estimate, TimeLeft, duration
 from ablate.run.summary import find_unreachable
 from ablate.store import Store
@@ -56,7 +56,7 @@ class Progress:
         self._store = store
         self._clock = clock
         self._lock = threading.RLock()
-        self._specs = plan.specs
+        self._specs = dict(plan.specs)
         self._labels = {trial.spec.id: trial.label for trial in reversed(plan.trials)}
         self._running: dict[str, _Running] = {}
         self._failed: set[str] = set()
@@ -68,10 +68,25 @@ class Progress:
             if record is not None:
                 self._time_left.learn(self._specs[trial_id].task, record.run.seconds)
         self._at_most = "at most " if plan.study.adaptive else ""  # results may ask for less
-        self._num_trials = f"{self._at_most}{len(self._specs)}"
+        self._to_come = " so far" if plan.searches else ""  # a search proposes more
         self._num_slots = 1
         self._last_line_s = clock()
         self._live: Live | None = None
+
+    @property
+    def _num_trials(self) -> str:
+        return f"{self._at_most}{len(self._specs)}{self._to_come}"
+
+    def planned(self, trials: Sequence[PlannedTrial]) -> None:
+        """Show trials that join the plan under their names."""
+        finished = self._store.finished(trial.spec.id for trial in trials)
+        with self._lock:
+            for trial in trials:
+                self._labels.setdefault(trial.spec.id, trial.label)
+            new = {trial.spec.id: trial.spec for trial in trials if trial.spec.id not in self._specs}
+            self._specs |= new
+            self._num_cached += len(finished & new.keys())
+            self._finished |= finished
 
     def started(self, spec: TrialSpec, attempt: int) -> None:
         """Show an attempt as running."""

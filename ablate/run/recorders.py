@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from ablate.records.recorder import Recorder
+from ablate.plan.model import PlannedTrial
+from ablate.records.recorder import GrowingRecorder, Recorder
 from ablate.trial import Outcome, Report, TrialSpec
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,10 @@ class Recorders:
     def ended(self, spec: TrialSpec, outcome: Outcome) -> None:
         """Take the outcome of an attempt."""
         self._each(lambda recorder: recorder.ended(spec, outcome))
+
+    def planned(self, trials: Sequence[PlannedTrial]) -> None:
+        """Take note of trials that join the plan."""
+        self._each(lambda recorder: recorder.planned(trials) if isinstance(recorder, GrowingRecorder) else None)
 
     def close(self) -> None:
         """Deliver what is still waiting."""

@@ -31,7 +31,7 @@ class Entry:
         points: Value at each step that the pruner looked at.
         trials: Id of its trial by seed; the seed of a task without one is empty.
         stages: Name and id of each stage that its trials need.
-        seconds: Work of its trials, and of stages that were run for it.
+        seconds: Work of its trials, and of the stages that no configuration before it needed.
         origin: Empty, or where it came from: another study, or another driver.
         reason: Why it failed.
     """
@@ -61,10 +61,8 @@ WARM = "study "
 def is_spent(search: Search, entries: Sequence[Entry]) -> bool:
     """Say whether no further configuration may be proposed."""
     own = [entry for entry in entries if not entry.is_warm]
-    budget, limits = search.budget, [search.budget.trials]
-    if search.sampler.name == "grid":
-        limits.append(search.num_grid)
-    if any(limit is not None and len(own) >= limit for limit in limits):
+    budget, most = search.budget, search.num_configurations
+    if most is not None and len(own) >= most:
         return True
     if budget.hours is not None and sum(entry.seconds for entry in own) >= budget.hours * 3600:
         return True

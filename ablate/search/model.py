@@ -145,8 +145,13 @@ class Search:
     storage: str | None = None
 
     @property
-    def num_grid(self) -> int | None:
-        """How many configurations a grid has; `None` where a range has no step."""
+    def num_configurations(self) -> int | None:
+        """How many configurations there can be at most; `None` where other limits say when the search ends."""
+        limits = (self.budget.trials, self._num_grid if self.sampler.name == "grid" else None)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
+    def _num_grid(self) -> int | None:
         number = 1
         for parameter in self.space:
             values = grid_values(parameter)

@@ -56,7 +56,7 @@ class Suggester:
             self._trials.clear()
             self._study = self._new_study((self._seed + len(history)) % 2**32)
             for entry in history:
-                self._study.add_trial(_frozen(self._search, entry))
+                self._study.add_trial(frozen(self._search, entry))
 
     def ask(self) -> tuple[int, dict[str, Json]]:
         """Give the next configuration and its number."""
@@ -82,11 +82,10 @@ class Suggester:
 
     def adopt(self, entry: Entry) -> None:
         """Learn from a configuration that somebody else tried; its number must be the next one."""
-        self._study.add_trial(_frozen(self._search, entry))
+        self._study.add_trial(frozen(self._search, entry))
 
     def _new_study(self, seed: int) -> optuna.Study:
-        kinds = optuna.study.StudyDirection
-        directions = [kinds.MINIMIZE if one.better == "lower" else kinds.MAXIMIZE for one in self._search.objectives]
+        directions = [direction(one.better) for one in self._search.objectives]
         return optuna.create_study(
             directions=directions, sampler=make_sampler(self._search, seed), pruner=make_pruner(self._search)
         )
@@ -155,6 +154,11 @@ def encoded(space: Iterable[Parameter], parameters: Mapping[str, Json]) -> dict[
     }
 
 
+def decoded(space: Iterable[Parameter], values: Mapping[str, Any]) -> dict[str, Json]:
+    """Read a configuration as Optuna keeps it, without what the space does not have."""
+    return {one.key: _decoded(one, values[one.key]) for one in space if one.key in values}
+
+
 def _encoded(choice: Json) -> Any:
     """Write a choice as Optuna keeps it: lists and mappings as text."""
     return canonical_json(choice) if isinstance(choice, list | dict) else choice
@@ -217,19 +221,28 @@ def make_pruner(search: Search) -> optuna.pruners.BasePruner:
             return pruners.NopPruner()
 
 
-def _frozen(search: Search, entry: Entry) -> optuna.trial.FrozenTrial:
+def frozen(search: Search, entry: Entry) -> optuna.trial.FrozenTrial:
     """Write a configuration as a trial of Optuna's."""
-    states = {
-        State.OPEN: TrialState.RUNNING,
-        State.TOLD: TrialState.COMPLETE,
-        State.FAILED: TrialState.FAIL,
-        State.PRUNED: TrialState.PRUNED,
-    }
     known = {parameter.key: parameter for parameter in search.space}
     return optuna.trial.create_trial(
-        state=states[entry.state],
+        state=state_of(entry.state),
         values=list(entry.values) if entry.state is State.TOLD and entry.values else None,
         params=encoded(search.space, entry.parameters),
         distributions={key: distribution(known[key]) for key in entry.parameters if key in known},
         intermediate_values=dict(entry.points),
     )
+
+
+def state_of(state: State) -> TrialState:
+    """Give Optuna's word for how a configuration stands."""
+    return {
+        State.OPEN: TrialState.RUNNING,
+        State.TOLD: TrialState.COMPLETE,
+        State.FAILED: TrialState.FAIL,
+        State.PRUNED: TrialState.PRUNED,
+    }[state]
+
+
+def direction(better: str) -> optuna.study.StudyDirection:
+    """Give Optuna's word for the direction of an improvement."""
+    return optuna.study.StudyDirection.MINIMIZE if better == "lower" else optuna.study.StudyDirection.MAXIMIZE
