@@ -8,6 +8,7 @@ from ablate.analysis.effects import FactorEffects, factor_effects
 from ablate.analysis.published import Comparison, PublishedTable, compare, published_table
 from ablate.analysis.replication import reached
 from ablate.analysis.results import gather
+from ablate.analysis.searches import SearchAnalysis, analyse_searches
 from ablate.analysis.shapley import Attribution, shapley_values
 from ablate.plan.model import Plan
 from ablate.report.curves import CurveData, gather_curves
@@ -16,6 +17,8 @@ from ablate.report.facts import Facts, gather_facts
 from ablate.report.numbers import seeds_text
 from ablate.report.paper import PaperTables, build_paper
 from ablate.report.pictures import PictureRow, gather_pictures
+from ablate.report.search import SearchSection, build_search
+from ablate.report.search_curves import gather_search_curves
 from ablate.report.sweeps import gather_cells, gather_sweeps
 from ablate.report.tables import Group, build_groups, seed_counts, shared_reference
 from ablate.store import Record, Store
@@ -42,6 +45,9 @@ class ReportContent:
         sweeps: Metrics over the levels of a sweep.
         cells: Means by level of pairs of factors.
         pictures: What the arms' trials saved.
+        searches: What the study's searches came to, where it has any.
+        search: The same, laid out.
+        search_curves: The same, drawn.
     """
 
     analysis: Analysis
@@ -58,6 +64,9 @@ class ReportContent:
     sweeps: tuple[CurveData, ...] = ()
     cells: tuple[CurveData, ...] = ()
     pictures: tuple[PictureRow, ...] = ()
+    searches: SearchAnalysis | None = None
+    search: SearchSection | None = None
+    search_curves: tuple[CurveData, ...] = ()
 
     @property
     def study(self) -> Study:
@@ -72,7 +81,7 @@ class ReportContent:
     @property
     def drawn(self) -> tuple[CurveData, ...]:
         """Every figure that has points, in the order of the report."""
-        return tuple(data for data in (*self.cells, *self.sweeps, *self.curves) if data.has_points)
+        return tuple(data for data in (*self.search_curves, *self.cells, *self.sweeps, *self.curves) if data.has_points)
 
     @property
     def setting(self) -> str:
@@ -86,8 +95,9 @@ class ReportContent:
     @property
     def is_deterministic(self) -> bool:
         """Whether nothing is random: the task takes no seed."""
-        arms = self.analysis.results.arms
-        return all(seed is None for arm in arms for values in arm.values.values() for seed in values)
+        results = self.analysis.results
+        seeds = [seed for arm in results.arms for values in arm.values.values() for seed in values]
+        return all(seed is None for seed in seeds) if seeds else not results.seeds
 
     @property
     def replication(self) -> str:
@@ -146,6 +156,7 @@ def gather_content(plan: Plan, store: Store) -> ReportContent:
     analysis = analyse(gather(asked, once))
     comparisons, published = compare(analysis), published_table(plan.study)
     groups = build_groups(analysis, comparisons)
+    searches = analyse_searches(plan, once, analysis)
     effects, shares = factor_effects(analysis.results), shapley_values(analysis.results)
     return ReportContent(
         analysis=analysis,
@@ -162,4 +173,7 @@ def gather_content(plan: Plan, store: Store) -> ReportContent:
         sweeps=gather_sweeps(analysis),
         cells=gather_cells(analysis, effects),
         pictures=gather_pictures(plan, once, records),
+        searches=searches,
+        search=build_search(plan, searches),
+        search_curves=gather_search_curves(plan.study, searches),
     )

@@ -10,8 +10,8 @@ from ablate.plan.model import Plan
 from ablate.store import Store
 from ablate.study.model import Curve
 
-Kind = Literal["training", "sweep", "cells"]
-"""What a figure is of: reports over steps, a metric over a sweep's levels, or means of a factorial's cells."""
+Kind = Literal["training", "sweep", "cells", "search"]
+"""What a figure is of: reports over steps, a metric over a sweep's levels, a factorial's cells, or a search."""
 
 _MAX_LINES = 40
 _MAX_POINTS = 1000
@@ -69,6 +69,8 @@ class CurveData:
     def caption(self) -> str:
         """What is drawn, in a sentence."""
         banded = any(line.num_seeds > 1 for panel in self.panels for line in panel.lines)
+        if self.kind == "search":
+            return f"{self.curve.title}."
         mean = "Mean over seeds with its 95 % interval." if banded else "One seed, no interval."
         if self.kind == "cells":
             mean = f"{mean} Each point is over all arms of those two levels; lines that are not parallel interact."

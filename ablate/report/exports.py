@@ -12,6 +12,7 @@ from ablate.analysis.intervals import Estimate, Interval
 from ablate.plan.model import Plan
 from ablate.report.content import ReportContent
 from ablate.report.facts import Facts
+from ablate.report.search import search_json
 from ablate.report.sentences import missing_sentences, verdict_line
 from ablate.report.tables import headline_metrics
 from ablate.study.model import Arm, Study
@@ -73,7 +74,8 @@ def report_json(content: ReportContent, plan: Plan) -> dict[str, Json]:
     """Give everything that the report says, as numbers.
 
     Its keys: `schema`, `study`, `scale`, `setting`, `replication`, `plan`, `data`, `arms`, `metrics`, `estimates`,
-    `contrasts`, `effects`, `shapley`, `paper`, `gaps`, `missing`, `cost`, `versions`, `configuration`, `pictures`.
+    `contrasts`, `effects`, `shapley`, `paper`, `search`, `gaps`, `missing`, `cost`, `versions`, `configuration`,
+    `pictures`.
     """
     study, facts, results = content.study, content.facts, content.analysis.results
     found = {
@@ -100,6 +102,7 @@ def report_json(content: ReportContent, plan: Plan) -> dict[str, Json]:
         },
         **_factors(content),
         "paper": _paper(content),
+        "search": search_json(content.searches),
         "gaps": [asdict(gap) for gap in results.gaps],
         "missing": missing_sentences(content),
         "cost": {"seconds": facts.seconds, "parts": [asdict(cost) for cost in facts.costs]},

@@ -24,6 +24,7 @@ def render_markdown(content: ReportContent, figures: Mapping[str, str]) -> str:
         _summary(content),
         f"## Notes\n\n{study.notes.strip()}" if study.notes.strip() else "",
         *(_group(content, group) for group in content.groups),
+        _search(content, figures),
         _paper(content),
         *(_factors(content, found) for found in content.factors),
         _figures(content, figures),
@@ -128,6 +129,20 @@ def _paper(content: ReportContent) -> str:
     return "\n\n".join(parts)
 
 
+def _search(content: ReportContent, figures: Mapping[str, str]) -> str:
+    """Lay out what a search cost and found, what tuning changed, and every configuration."""
+    search = content.search
+    if search is None:
+        return ""
+    parts = ["## Search", " ".join(search.sentences)]
+    for found in search.tables:
+        parts += [f"### {found.title}", table(found.head, found.rows, num_text=found.num_text), f"*{found.caption}*"]
+    parts += _drawn(content, figures, search=True)
+    for found in search.trials:
+        parts += [f"### {found.title}", table(found.head, found.rows, num_text=found.num_text), f"*{found.caption}*"]
+    return "\n\n".join(parts)
+
+
 def _factors(content: ReportContent, found: FactorTable) -> str:
     """Lay out effects, analysis of variance and Shapley shares of one metric."""
     metric = found.metric
@@ -164,14 +179,17 @@ def _reading(content: ReportContent) -> str:
 
 
 def _figures(content: ReportContent, figures: Mapping[str, str]) -> str:
-    drawn = [data for data in content.drawn if data.curve.title in figures]
-    if not drawn:
-        return ""
-    parts = ["## Curves"]
-    for data in drawn:
-        title = data.curve.title
-        parts.append(f"![{title}]({figures[title]})\n\n*{data.caption} {content.caption}*")
-    return "\n\n".join(parts)
+    drawn = _drawn(content, figures, search=False)
+    return "\n\n".join(["## Curves", *drawn]) if drawn else ""
+
+
+def _drawn(content: ReportContent, figures: Mapping[str, str], *, search: bool) -> list[str]:
+    """Link the figures of the search, or all the others."""
+    return [
+        f"![{data.curve.title}]({figures[data.curve.title]})\n\n*{data.caption} {content.caption}*"
+        for data in content.drawn
+        if data.curve.title in figures and (data.kind == "search") is search
+    ]
 
 
 def _missing(content: ReportContent) -> str:

@@ -9,6 +9,7 @@ import logging
 import socket
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
@@ -127,7 +128,8 @@ def _open(storage: Path | str) -> BaseStorage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if isinstance(storage, str):
-            return RDBStorage(storage)
+            with _own_logging():
+                return RDBStorage(storage)
         storage.parent.mkdir(parents=True, exist_ok=True)
         # The study has one driver at a time, so a lock that is there was left behind by one that was killed.
         storage.with_name(f"{storage.name}.lock").unlink(missing_ok=True)
@@ -135,6 +137,17 @@ def _open(storage: Path | str) -> BaseStorage:
             _log.warning("%s was cut off and is made anew from the study's own notes", storage)
             storage.unlink()
         return JournalStorage(JournalFileBackend(str(storage)))
+
+
+@contextmanager
+def _own_logging() -> Iterator[None]:
+    """Keep the loggers as they are: where logging is not set up, Optuna's migrations do it, and mute all others."""
+    root, handler = logging.getLogger(), logging.NullHandler()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
 
 
 def _is_whole(journal: Path) -> bool:

@@ -16,7 +16,7 @@ def study_schema() -> dict[str, Any]:
     schema = StudyFile.model_json_schema(by_alias=True)
     _close(schema)
     schema["title"] = "Study"
-    schema["anyOf"] = [{"required": ["arms"]}, {"required": ["design"]}]
+    schema["anyOf"] = [{"required": [key]} for key in ("arms", "design", "search")]
     for name, entry in schema["$defs"].items():
         entry["title"] = name.removesuffix("Entry")
     return {"$schema": _DIALECT, **schema}

@@ -193,8 +193,8 @@ def _other_faults(entry: StudyFile, given: SearchEntry, pruner: PrunerEntry, fil
         place = "search.pruner.name" if isinstance(given.pruner, PrunerEntry) else "search.pruner"
         message = f"no pruner is called {quoted(pruner.name)}; {expected_one_of(pruner.name, PRUNERS)}"
         yield file.fault(place, message)
-    elif pruner.name != "none" and isinstance(given.metric, list) and len(given.metric) > 1:
-        yield file.fault("search.pruner", "a pruner compares one metric, and the search has several")
+    elif pruner.name != "none":
+        yield file.fault("search.pruner", "trials are not ended early yet: leave it out, or take `none`")
     if pruner.metric is not None and _TEST.search(pruner.metric):
         message = f"'{pruner.metric}' is measured on test data: a search learns from validation data only"
         yield file.fault("search.pruner.metric", message)

@@ -43,8 +43,11 @@ def test_importing_ablate_loads_nothing_heavy() -> None:
     assert not loaded.intersection(HEAVY)
 
 
-def test_every_module_of_the_platform_but_the_doors_to_ray_loads_without_the_libraries() -> None:
-    doors = ("ablate.backends.ray_driver", "ablate.backends.ray_nodes", "ablate.backends.ray_trainable")
+def test_every_module_of_the_platform_but_the_doors_to_ray_and_optuna_loads_without_the_libraries() -> None:
+    doors = (
+        *("ablate.backends.ray_driver", "ablate.backends.ray_nodes", "ablate.backends.ray_trainable"),
+        *("ablate.search.optuna", "ablate.search.optuna_mirror"),
+    )
     loaded, _ = loaded_by(f"import {', '.join(name for name in modules_of('ablate') if name not in doors)}")
     assert "rich" in loaded
     assert not loaded.intersection([*PLATFORM_LIBRARIES, "core"])

@@ -1,5 +1,6 @@
 """A search in Optuna's own storage: what a dashboard sees there, and what drivers that share it learn."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +66,14 @@ def test_drivers_that_share_a_database_learn_from_each_other(known: SimpleNamesp
     assert list(again.others(5)) == []
     again.write(learnt)  # is there already
     assert len(trials(url)) == 2
+
+
+def test_a_database_leaves_the_loggers_as_they_are(known: SimpleNamespace, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as on the command line
+    logger = logging.getLogger("ablate.some.module")
+    Mirror(known.search(), "s", f"sqlite:///{tmp_path}/optuna.db", driver="a")
+    assert not logger.disabled
+    assert logging.getLogger().handlers == []
 
 
 def test_a_database_that_is_not_there_is_said_without_its_password(known: SimpleNamespace) -> None:

@@ -1,0 +1,243 @@
+"""What a report says of a study's search: budgets and findings, what tuning changed, and every configuration."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ablate.analysis.comparison import ComparisonRow
+from ablate.analysis.contrasts import Contrast, Verdict
+from ablate.analysis.searches import SearchAnalysis, SearchResult
+from ablate.plan.model import Plan
+from ablate.plan.search_lines import budget_text, search_line
+from ablate.report.numbers import duration, p_value, seeds_text
+from ablate.search.history import Entry, State
+from ablate.study.model import Metric, Study
+from ablate.trial import Json
+
+LONGEST = 50
+"""Configurations of a search that the Markdown report lists; `report.json` has all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTable:
+    """A table as text; its first `num_text` columns are words, the others numbers."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str
+    num_text: int = 1
+    is_long: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSection:
+    """The section on a search.
+
+    Args:
+        sentences: What was done, in words.
+        tables: Budgets and findings, gains, moved contrasts.
+        trials: The configurations, a table for each search.
+    """
+
+    sentences: tuple[str, ...]
+    tables: tuple[TextTable, ...]
+    trials: tuple[TextTable, ...]
+
+
+def build_search(plan: Plan, found: SearchAnalysis | None) -> SearchSection | None:
+    """Lay out what a search came to; `None` without one."""
+    if found is None:
+        return None
+    tables = [_fairness(found, plan.study), *_gains(found, plan.study), *_moved(found, plan.study)]
+    return SearchSection(
+        sentences=tuple(_sentences(plan, found)),
+        tables=tuple(tables),
+        trials=tuple(_trials(found, result) for result in found.results if result.entries),
+    )
+
+
+def _sentences(plan: Plan, found: SearchAnalysis) -> Iterator[str]:
+    search = found.search
+    yield f"Search by {search_line(plan).removeprefix('search: ')}."
+    fresh = f"fresh seeds {seeds_text(plan.seeds)}" if plan.seeds else "the task, which takes no seed,"
+    seeds = f"seeds {seeds_text(search.seeds)} of validation data" if plan.seeds else "validation data"
+    yield f"Settings were chosen on {seeds}; the tables show what won, run with {fresh} on test data, and nothing else."
+    budgets = {(len(result.own), budget_text(search.budget)) for result in found.results}
+    if search.per == "arm" and len(budgets) == 1:
+        yield f"Every arm had the same budget ({budget_text(search.budget)}), space and sampler seed."
+    elif search.per == "arm":
+        yield "The arms have not spent the same so far, so that their contrasts are not fair yet."
+    num_failed = sum(result.count(State.FAILED) for result in found.results)
+    if num_failed:
+        yield f"{num_failed} configurations failed; the sampler was told so."
+
+
+def _fairness(found: SearchAnalysis, study: Study) -> TextTable:
+    """Say what each arm's search cost and found."""
+    metrics = [f"{one.metric} (validation)" for one in found.search.objectives]
+    rows = []
+    for result in found.results:
+        counts = [f"{result.count(state)} {state}" for state in (State.FAILED, State.PRUNED) if result.count(state)]
+        number = f"{len(result.own)} ({', '.join(counts)})" if counts else str(len(result.own))
+        best = result.best
+        values = [f"{value:.4g}" for value in best.values or ()] if best else ["none"] * len(metrics)
+        name = result.arm if result.arms == (result.arm,) else f"{result.arm} (for all arms)"
+        rows.append((name, settings_text(best) if best else "", number, duration(result.seconds), *values))
+    return TextTable(
+        title="What each search cost and found",
+        head=("arm", "best settings", "configurations", "work", *metrics),
+        rows=tuple(rows),
+        caption="Work is wall time inside the workers, added up, stages included. The value is the mean over the "
+        "search's seeds, on validation data: of many, the best one looks better than it is, so that only the tables "
+        "say how good it is.",
+        num_text=2,
+    )
+
+
+def settings_text(entry: Entry) -> str:
+    """Write a configuration on one line: `sigma_mm 12.3, kind weighted`, each key by its last part."""
+    return ", ".join(f"{key.rpartition('.')[2]} {_value(value)}" for key, value in entry.parameters.items())
+
+
+def _value(value: Json) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _gains(found: SearchAnalysis, study: Study) -> Iterator[TextTable]:
+    """Say what tuning changed, arm by arm."""
+    rows = [_gain(row) for row in found.gains.rows if row.a is not None and row.b is not None]
+    if rows:
+        yield TextTable(
+            title="Tuned against untuned",
+            head=("metric", "arm", "verdict", "untuned", "tuned", "difference", "95 % interval", "p (Holm)"),
+            rows=tuple(rows),
+            caption="Tuned minus untuned on the same fresh seeds and test data, paired by seed; p is Holm-adjusted "
+            "over the arms on one metric.",
+            num_text=3,
+        )
+
+
+def _gain(row: ComparisonRow) -> tuple[str, ...]:
+    assert row.a is not None
+    assert row.b is not None
+    difference = "" if row.difference is None else f"{row.difference:+.4g}"
+    span = "" if row.interval is None else f"[{row.interval.low:+.4g}, {row.interval.high:+.4g}]"
+    values = (f"{row.b.mean:.4g}", f"{row.a.mean:.4g}", difference, span, p_value(row.p_holm))
+    return (_metric(row.metric), row.arm, str(row.verdict), *values)
+
+
+def _moved(found: SearchAnalysis, study: Study) -> Iterator[TextTable]:
+    """Say how tuning moved the contrasts."""
+    metrics = {metric.name: metric for metric in study.metrics}
+    rows = [
+        (
+            _metric(metrics[one.metric]),
+            one.arm,
+            f"{one.untuned.verdict} -> {one.tuned.verdict}" if one.untuned.verdict != one.tuned.verdict else "same",
+            *_contrast(one.untuned),
+            *_contrast(one.tuned),
+        )
+        for one in found.moved
+    ]
+    if rows:
+        changed = sum(row[2] != "same" for row in rows)
+        turned = sum(_is_turned(one.untuned, one.tuned) for one in found.moved)
+        yield TextTable(
+            title="How tuning moved the contrasts",
+            head=("metric", "arm", "verdict", "untuned difference", "interval", "tuned difference", "interval"),
+            rows=tuple(rows),
+            caption=f"Arm minus its reference, before and after both were tuned. {changed} of {len(rows)} verdicts "
+            f"changed; {turned} turned round.",
+            num_text=3,
+        )
+
+
+def _is_turned(before: Contrast, after: Contrast) -> bool:
+    return {before.verdict, after.verdict} == {Verdict.BETTER, Verdict.WORSE}
+
+
+def _contrast(one: Contrast) -> tuple[str, str]:
+    assert one.estimate is not None
+    span = "" if one.interval is None else f"[{one.interval.low:+.4g}, {one.interval.high:+.4g}]"
+    return f"{one.estimate.mean:+.4g}", span
+
+
+def _metric(metric: Metric) -> str:
+    return metric.name if metric.unit == "1" else f"{metric.name} [{metric.unit}]"
+
+
+def _trials(found: SearchAnalysis, result: SearchResult) -> TextTable:
+    """List the configurations of a search; of many, the best and the last."""
+    keys = [parameter.key for parameter in found.search.space]
+    metrics = [objective.metric for objective in found.search.objectives]
+    rows = [_row(entry, keys, result) for entry in _shown(found, result)]
+    left_out = len(result.entries) - len(rows)
+    more = f" {left_out} more are in `report.json`." if left_out else ""
+    return TextTable(
+        title=f"Configurations of {result.arm}",
+        head=("#", "state", *(key.rpartition(".")[2] for key in keys), *metrics, "work"),
+        rows=tuple(rows),
+        caption=f"In the order of proposals, values on validation data; `best` won.{more}",
+        num_text=2,
+        is_long=True,
+    )
+
+
+def _shown(found: SearchAnalysis, result: SearchResult) -> Sequence[Entry]:
+    if len(result.entries) <= LONGEST:
+        return result.entries
+    signs = 1.0 if found.search.objectives[0].better == "lower" else -1.0
+    told = [entry for entry in result.entries if entry.values]
+    chosen = sorted(told, key=lambda entry: signs * (entry.values or (0.0,))[0])[:LONGEST]
+    return sorted(chosen, key=lambda entry: entry.number)
+
+
+def _row(entry: Entry, keys: Sequence[str], result: SearchResult) -> tuple[str, ...]:
+    state = "best" if result.best is not None and entry.number == result.best.number else str(entry.state)
+    state += f" ({entry.origin})" if entry.origin else f": {entry.reason}" if entry.reason else ""
+    values = [_value(entry.parameters[key]) if key in entry.parameters else "" for key in keys]
+    found = [f"{value:.4g}" for value in entry.values or ()]
+    return (str(entry.number), state, *values, *(found or [""]), duration(entry.seconds))
+
+
+def search_json(found: SearchAnalysis | None) -> Json:
+    """Give everything that a report says of a search, as numbers."""
+    if found is None:
+        return None
+    return {
+        "objectives": [{"metric": one.metric, "better": one.better} for one in found.search.objectives],
+        "sampler": {"name": found.search.sampler.name, "seed": found.search.sampler.seed},
+        "seeds": list(found.search.seeds),
+        "searches": [
+            {
+                "arm": result.arm,
+                "best": result.best.number if result.best else None,
+                "seconds": result.seconds,
+                "configurations": [
+                    {
+                        "number": entry.number,
+                        "parameters": dict(entry.parameters),
+                        "state": str(entry.state),
+                        "values": list(entry.values) if entry.values else None,
+                        "seconds": entry.seconds,
+                        "origin": entry.origin,
+                    }
+                    for entry in result.entries
+                ],
+            }
+            for result in found.results
+        ],
+        "gains": [
+            {
+                "metric": row.metric.name,
+                "arm": row.arm,
+                "difference": row.difference,
+                "p_holm": row.p_holm,
+                "verdict": str(row.verdict),
+            }
+            for row in found.gains.rows
+        ],
+    }
