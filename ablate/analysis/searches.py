@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ablate.analysis.comparison import StudyComparison, compare_results
 from ablate.analysis.contrasts import Analysis, Contrast, analyse
+from ablate.analysis.importance import SearchImportance, measure_importance
 from ablate.analysis.results import gather
 from ablate.search.history import Entry, State, best, pareto
 from ablate.search.ledger import Ledger
@@ -71,6 +72,7 @@ class SearchAnalysis:
         gains: Tuned minus untuned, arm by arm, paired by seed; Holm's family is a metric's arms.
         untuned: The study's answer as it would be without tuning.
         moved: Every contrast, before and after.
+        importance: How much each parameter matters, for each objective and search; empty where nobody asked.
     """
 
     search: Search
@@ -78,15 +80,23 @@ class SearchAnalysis:
     gains: StudyComparison
     untuned: Analysis
     moved: tuple[Moved, ...]
+    importance: tuple[SearchImportance, ...] = ()
+
+    def importance_of(self, arm: str, metric: str) -> SearchImportance | None:
+        """Give how much the parameters of one search matter for one objective."""
+        return next((one for one in self.importance if (one.arm, one.metric) == (arm, metric)), None)
 
 
-def analyse_searches(plan: Plan, store: Store, tuned: Analysis) -> SearchAnalysis | None:
+def analyse_searches(
+    plan: Plan, store: Store, tuned: Analysis, *, has_importance: bool = True
+) -> SearchAnalysis | None:
     """Read the searches of a plan; `None` where it has none.
 
     Args:
         plan: The plan with all that was proposed.
         store: Holds the ledgers and records.
         tuned: The study's answer.
+        has_importance: Whether to measure how much each parameter matters, which takes seconds.
 
     Raises:
         StoreError: A note or a record cannot be read.
@@ -95,15 +105,17 @@ def analyse_searches(plan: Plan, store: Store, tuned: Analysis) -> SearchAnalysi
     if search is None or not plan.searches:
         return None
     untuned = analyse(gather(_untuned(plan), store))
+    results = tuple(
+        _result(search, one.arm, one.arms, Ledger(store, plan.study.name, one.key).entries()) for one in plan.searches
+    )
+    told = {result.arm: result.own for result in results}
     return SearchAnalysis(
         search=search,
-        results=tuple(
-            _result(search, one.arm, one.arms, Ledger(store, plan.study.name, one.key).entries())
-            for one in plan.searches
-        ),
+        results=results,
         gains=compare_results(tuned.results, untuned.results, labels=("tuned", "untuned")),
         untuned=untuned,
         moved=tuple(_moved(untuned, tuned)),
+        importance=measure_importance(search, told) if has_importance else (),
     )
 
 

@@ -83,7 +83,7 @@ def result_table(plan: "Plan", store: "Store") -> str:
     from ablate.report.content import gather_content
     from ablate.report.markdown import render_result_table
 
-    return render_result_table(gather_content(plan, store))
+    return render_result_table(gather_content(plan, store, has_importance=False))
 
 
 def _sync(plan: "Plan", store: "Store", uri: str | None) -> "SyncCounts":

@@ -101,12 +101,13 @@ def write_markdown(plan: Plan, store: Store, path: Path) -> tuple[Path, ...]:
 
 def _drawings(content: ReportContent) -> dict[str, str]:
     """Draw every figure, by its title; matplotlib stays unloaded where there is none."""
-    drawn = content.drawn
-    if not drawn:
+    if not content.drawn and not content.search_maps:
         return {}
     from ablate.report.figures import draw
+    from ablate.report.map_figures import draw_map
 
-    return {data.curve.title: draw(data) for data in drawn}
+    maps = {found.title: draw_map(found) for found in content.search_maps}
+    return {data.curve.title: draw(data) for data in content.drawn} | maps
 
 
 def _write_markdown(

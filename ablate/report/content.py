@@ -19,6 +19,7 @@ from ablate.report.paper import PaperTables, build_paper
 from ablate.report.pictures import PictureRow, gather_pictures
 from ablate.report.search import SearchSection, build_search
 from ablate.report.search_curves import gather_search_curves
+from ablate.report.search_maps import SearchMap, gather_search_maps
 from ablate.report.sweeps import gather_cells, gather_sweeps
 from ablate.report.tables import Group, build_groups, seed_counts, shared_reference
 from ablate.store import Record, Store
@@ -48,6 +49,7 @@ class ReportContent:
         searches: What the study's searches came to, where it has any.
         search: The same, laid out.
         search_curves: The same, drawn.
+        search_maps: The configurations of each search, drawn.
     """
 
     analysis: Analysis
@@ -67,6 +69,7 @@ class ReportContent:
     searches: SearchAnalysis | None = None
     search: SearchSection | None = None
     search_curves: tuple[CurveData, ...] = ()
+    search_maps: tuple[SearchMap, ...] = ()
 
     @property
     def study(self) -> Study:
@@ -143,8 +146,13 @@ class _ReadOnce(Store):
         return self._records[trial_id]
 
 
-def gather_content(plan: Plan, store: Store) -> ReportContent:
+def gather_content(plan: Plan, store: Store, *, has_importance: bool = True) -> ReportContent:
     """Read the store and the published numbers, and analyse.
+
+    Args:
+        plan: What was planned.
+        store: What was measured.
+        has_importance: Whether to measure how much a search's parameters matter, which takes seconds.
 
     Raises:
         StudyError: The study names a published table, row or column that does not exist.
@@ -156,7 +164,7 @@ def gather_content(plan: Plan, store: Store) -> ReportContent:
     analysis = analyse(gather(asked, once))
     comparisons, published = compare(analysis), published_table(plan.study)
     groups = build_groups(analysis, comparisons)
-    searches = analyse_searches(plan, once, analysis)
+    searches = analyse_searches(plan, once, analysis, has_importance=has_importance)
     effects, shares = factor_effects(analysis.results), shapley_values(analysis.results)
     return ReportContent(
         analysis=analysis,
@@ -176,4 +184,5 @@ def gather_content(plan: Plan, store: Store) -> ReportContent:
         searches=searches,
         search=build_search(plan, searches),
         search_curves=gather_search_curves(plan.study, searches),
+        search_maps=gather_search_maps(plan.study, searches),
     )

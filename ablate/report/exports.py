@@ -12,7 +12,7 @@ from ablate.analysis.intervals import Estimate, Interval
 from ablate.plan.model import Plan
 from ablate.report.content import ReportContent
 from ablate.report.facts import Facts
-from ablate.report.search import search_json
+from ablate.report.search_json import search_json
 from ablate.report.sentences import missing_sentences, verdict_line
 from ablate.report.tables import headline_metrics
 from ablate.study.model import Arm, Study

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ablate.report.curves import CurveData, Line, Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
+    from matplotlib.tri import Triangulation
 
 PALETTE = ("#2f7ed8", "#e8743b", "#1fa187", "#b15fd0", "#c8a016", "#e0567f", "#6d8f2f", "#7d7d85", "#12a5c4", "#a2683c")
 """Colours of the arms in the study's order, readable on white and on near-black; styles vary after the tenth."""
 
-_INK, _GRID = "#1b1c1f", "#c9cbd1"
+INK, GROUND, _GRID = "#1b1c1f", "#fefefe", "#c9cbd1"
+"""Of letters, of what stands behind letters, and of rules: on the HTML page the colours of the page."""
 _DASHES = ("-", "--", "-.", ":")
 _MAX_COLUMNS = 2
 _ALPHA_BAND = 0.16
@@ -31,13 +35,10 @@ _CHARACTER_IN = 0.065
 
 def draw(data: CurveData) -> str:
     """Draw one curve of a study: panels side by side, one legend below, bands where there are several seeds."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     columns = min(_MAX_COLUMNS, len(data.panels))
     rows = -(-len(data.panels) // columns)
-    with rc_context(_style(data.curve.title)):
-        figure = Figure(layout="constrained")
+
+    def fill(figure: Figure) -> None:
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for index, axes in enumerate(grid.flat):
             if index < len(data.panels):
@@ -47,9 +48,35 @@ def draw(data: CurveData) -> str:
         width_in = 4.6 * columns if columns > 1 else 5.6
         legend_in = _legend(figure, data, width_in)
         figure.set_size_inches(width_in, 3.0 * rows + legend_in)
+
+    return drawn(data.curve.title, fill)
+
+
+def drawn(title: str, fill: Callable[[Figure], None]) -> str:
+    """Give as SVG what a function draws on an empty figure; the title makes its ids."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_style(title)):
+        figure = Figure(layout="constrained")
+        fill(figure)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return text.getvalue()
+
+
+def shades() -> Colormap:
+    """Give the colours from a good value to a bad one, readable on white and on near-black."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("values", [PALETTE[0], "#9d8fae", PALETTE[1]])
+
+
+def mesh(xs: Sequence[float], ys: Sequence[float], triangles: Sequence[Sequence[int]]) -> Triangulation:
+    """Join places to triangles, for a ground that is interpolated between them."""
+    from matplotlib.tri import Triangulation
+
+    return Triangulation(xs, ys, triangles)
 
 
 def inline_svg(svg: str, *, name: str, title: str) -> str:
@@ -64,7 +91,12 @@ def inline_svg(svg: str, *, name: str, title: str) -> str:
     body = re.sub(r' id="(?:figure|patch|axes|matplotlib\.axis|xtick|ytick|line2d|text|legend)_\d+"', "", body)
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", body)
-    body = body.replace(_INK, "currentColor").replace(_GRID, "var(--rule)").replace("#ffffff", "transparent")
+    body = (
+        body.replace(INK, "currentColor")
+        .replace(_GRID, "var(--rule)")
+        .replace(GROUND, "var(--ground)")
+        .replace("#ffffff", "transparent")
+    )
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     size = re.search(r'<svg[^>]*? width="([\d.]+)pt"', body)
     width = f"{float(size.group(1)) * 4 / 3:.0f}px" if size else "100%"
@@ -82,9 +114,9 @@ def _style(salt: str) -> Any:
         "font.family": "sans-serif",
         "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
         "font.size": 10,
-        "text.color": _INK,
-        "axes.edgecolor": _INK,
-        "axes.labelcolor": _INK,
+        "text.color": INK,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
         "axes.titlesize": 10,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -93,8 +125,8 @@ def _style(salt: str) -> Any:
         "axes.axisbelow": True,
         "grid.color": _GRID,
         "grid.linewidth": 0.6,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
         "legend.frameon": False,
         "legend.fontsize": 9,
     }

@@ -29,6 +29,15 @@ LONG = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PageDrawing:
+    """A drawing that stays as it is."""
+
+    title: str
+    caption: str
+    drawing: "Markup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageFigure:
     """A figure on the page: its data, its drawing, and its place among the numbers that the script reads."""
 
@@ -54,6 +63,14 @@ def render_html(content: ReportContent, drawings: Mapping[str, str]) -> str:
         )
         for place, data in enumerate(content.drawn)
     ]
+    maps = [
+        PageDrawing(
+            title=found.title,
+            caption=found.caption,
+            drawing=Markup(inline_svg(drawings[found.title], name=f"map{place}", title=found.title)),
+        )
+        for place, found in enumerate(content.search_maps)
+    ]
     pictures, left_out = choose_pictures(content.pictures)
     return (
         _environment()
@@ -67,6 +84,7 @@ def render_html(content: ReportContent, drawings: Mapping[str, str]) -> str:
             notes=Markup(_notes(content.study.notes)),
             forests={metric.name: build_forest(metric) for group in content.groups for metric in group.metrics},
             figures={kind: [one for one in figures if one.data.kind == kind] for kind in get_args(Kind)},
+            maps=maps,
             plots=Markup(plots_json(content.drawn)),
             plotly=Markup(_plotly()) if figures else "",
             pictures=pictures,

@@ -138,6 +138,13 @@ def _search(content: ReportContent, figures: Mapping[str, str]) -> str:
     for found in search.tables:
         parts += [f"### {found.title}", table(found.head, found.rows, num_text=found.num_text), f"*{found.caption}*"]
     parts += _drawn(content, figures, search=True)
+    for found in search.importance:
+        parts += [f"### {found.title}", table(found.head, found.rows, num_text=found.num_text), f"*{found.caption}*"]
+    parts += [
+        f"![{one.title}]({figures[one.title]})\n\n*{one.caption} At {content.setting}.*"
+        for one in content.search_maps
+        if one.title in figures
+    ]
     for found in search.trials:
         parts += [f"### {found.title}", table(found.head, found.rows, num_text=found.num_text), f"*{found.caption}*"]
     return "\n\n".join(parts)

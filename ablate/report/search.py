@@ -1,7 +1,6 @@
 """What a report says of a study's search: budgets and findings, what tuning changed, and every configuration."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.analysis.comparison import ComparisonRow
@@ -9,25 +8,14 @@ from ablate.analysis.contrasts import Contrast, Verdict
 from ablate.analysis.searches import SearchAnalysis, SearchResult
 from ablate.plan.model import Plan
 from ablate.plan.search_lines import budget_text, search_line
+from ablate.report.importance import importance_sentences, importance_tables
 from ablate.report.numbers import duration, p_value, seeds_text
+from ablate.report.search_text import TextTable, setting_text, settings_text, short_names
 from ablate.search.history import Entry, State
 from ablate.study.model import Metric, Study
-from ablate.trial import Json
 
 LONGEST = 50
 """Configurations of a search that the Markdown report lists; `report.json` has all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextTable:
-    """A table as text; its first `num_text` columns are words, the others numbers."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    caption: str
-    num_text: int = 1
-    is_long: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +25,13 @@ class SearchSection:
     Args:
         sentences: What was done, in words.
         tables: Budgets and findings, gains, moved contrasts.
+        importance: How much each parameter matters, a table for each objective.
         trials: The configurations, a table for each search.
     """
 
     sentences: tuple[str, ...]
     tables: tuple[TextTable, ...]
+    importance: tuple[TextTable, ...]
     trials: tuple[TextTable, ...]
 
 
@@ -53,6 +43,7 @@ def build_search(plan: Plan, found: SearchAnalysis | None) -> SearchSection | No
     return SearchSection(
         sentences=tuple(_sentences(plan, found)),
         tables=tuple(tables),
+        importance=tuple(importance_tables(found)),
         trials=tuple(_trials(found, result) for result in found.results if result.entries),
     )
 
@@ -71,11 +62,13 @@ def _sentences(plan: Plan, found: SearchAnalysis) -> Iterator[str]:
     num_failed = sum(result.count(State.FAILED) for result in found.results)
     if num_failed:
         yield f"{num_failed} configurations failed; the sampler was told so."
+    yield from importance_sentences(found)
 
 
 def _fairness(found: SearchAnalysis, study: Study) -> TextTable:
     """Say what each arm's search cost and found."""
     metrics = [f"{one.metric} (validation)" for one in found.search.objectives]
+    names = short_names(parameter.key for parameter in found.search.space)
     rows = []
     for result in found.results:
         counts = [f"{result.count(state)} {state}" for state in (State.FAILED, State.PRUNED) if result.count(state)]
@@ -83,7 +76,7 @@ def _fairness(found: SearchAnalysis, study: Study) -> TextTable:
         best = result.best
         values = [f"{value:.4g}" for value in best.values or ()] if best else ["none"] * len(metrics)
         name = result.arm if result.arms == (result.arm,) else f"{result.arm} (for all arms)"
-        rows.append((name, settings_text(best) if best else "", number, duration(result.seconds), *values))
+        rows.append((name, settings_text(best, names) if best else "", number, duration(result.seconds), *values))
     return TextTable(
         title="What each search cost and found",
         head=("arm", "best settings", "configurations", "work", *metrics),
@@ -93,17 +86,6 @@ def _fairness(found: SearchAnalysis, study: Study) -> TextTable:
         "say how good it is.",
         num_text=2,
     )
-
-
-def settings_text(entry: Entry) -> str:
-    """Write a configuration on one line: `sigma_mm 12.3, kind weighted`, each key by its last part."""
-    return ", ".join(f"{key.rpartition('.')[2]} {_value(value)}" for key, value in entry.parameters.items())
-
-
-def _value(value: Json) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _gains(found: SearchAnalysis, study: Study) -> Iterator[TextTable]:
@@ -171,14 +153,14 @@ def _metric(metric: Metric) -> str:
 
 def _trials(found: SearchAnalysis, result: SearchResult) -> TextTable:
     """List the configurations of a search; of many, the best and the last."""
-    keys = [parameter.key for parameter in found.search.space]
+    names = short_names(parameter.key for parameter in found.search.space)
     metrics = [objective.metric for objective in found.search.objectives]
-    rows = [_row(entry, keys, result) for entry in _shown(found, result)]
+    rows = [_row(entry, names, result) for entry in _shown(found, result)]
     left_out = len(result.entries) - len(rows)
     more = f" {left_out} more are in `report.json`." if left_out else ""
     return TextTable(
         title=f"Configurations of {result.arm}",
-        head=("#", "state", *(key.rpartition(".")[2] for key in keys), *metrics, "work"),
+        head=("#", "state", *names.values(), *metrics, "work"),
         rows=tuple(rows),
         caption=f"In the order of proposals, values on validation data; `best` won.{more}",
         num_text=2,
@@ -195,49 +177,9 @@ def _shown(found: SearchAnalysis, result: SearchResult) -> Sequence[Entry]:
     return sorted(chosen, key=lambda entry: entry.number)
 
 
-def _row(entry: Entry, keys: Sequence[str], result: SearchResult) -> tuple[str, ...]:
+def _row(entry: Entry, names: Mapping[str, str], result: SearchResult) -> tuple[str, ...]:
     state = "best" if result.best is not None and entry.number == result.best.number else str(entry.state)
     state += f" ({entry.origin})" if entry.origin else f": {entry.reason}" if entry.reason else ""
-    values = [_value(entry.parameters[key]) if key in entry.parameters else "" for key in keys]
+    values = [setting_text(entry.parameters[key]) if key in entry.parameters else "" for key in names]
     found = [f"{value:.4g}" for value in entry.values or ()]
     return (str(entry.number), state, *values, *(found or [""]), duration(entry.seconds))
-
-
-def search_json(found: SearchAnalysis | None) -> Json:
-    """Give everything that a report says of a search, as numbers."""
-    if found is None:
-        return None
-    return {
-        "objectives": [{"metric": one.metric, "better": one.better} for one in found.search.objectives],
-        "sampler": {"name": found.search.sampler.name, "seed": found.search.sampler.seed},
-        "seeds": list(found.search.seeds),
-        "searches": [
-            {
-                "arm": result.arm,
-                "best": result.best.number if result.best else None,
-                "seconds": result.seconds,
-                "configurations": [
-                    {
-                        "number": entry.number,
-                        "parameters": dict(entry.parameters),
-                        "state": str(entry.state),
-                        "values": list(entry.values) if entry.values else None,
-                        "seconds": entry.seconds,
-                        "origin": entry.origin,
-                    }
-                    for entry in result.entries
-                ],
-            }
-            for result in found.results
-        ],
-        "gains": [
-            {
-                "metric": row.metric.name,
-                "arm": row.arm,
-                "difference": row.difference,
-                "p_holm": row.p_holm,
-                "verdict": str(row.verdict),
-            }
-            for row in found.gains.rows
-        ],
-    }

@@ -46,7 +46,7 @@ def test_importing_ablate_loads_nothing_heavy() -> None:
 def test_every_module_of_the_platform_but_the_doors_to_ray_and_optuna_loads_without_the_libraries() -> None:
     doors = (
         *("ablate.backends.ray_driver", "ablate.backends.ray_nodes", "ablate.backends.ray_trainable"),
-        *("ablate.search.optuna", "ablate.search.optuna_mirror"),
+        *("ablate.search.optuna", "ablate.search.optuna_importance", "ablate.search.optuna_mirror"),
     )
     loaded, _ = loaded_by(f"import {', '.join(name for name in modules_of('ablate') if name not in doors)}")
     assert "rich" in loaded

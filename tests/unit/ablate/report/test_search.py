@@ -44,7 +44,8 @@ def test_what_tuning_changed_is_told_arm_by_arm(content: ReportContent) -> None:
 
 
 def test_the_section_is_as_reviewed(content: ReportContent, golden: Any) -> None:
-    text = render_markdown(content, {data.curve.title: "figure.svg" for data in content.drawn})
+    titles = [*(data.curve.title for data in content.drawn), *(found.title for found in content.search_maps)]
+    text = render_markdown(content, dict.fromkeys(titles, "figure.svg"))
     golden("search_section.md", text[text.index("## Search") : text.index("## How to read")])
 
 
@@ -56,8 +57,11 @@ def test_every_format_has_it(make_search: Any, drive: Any, tmp_path: Path) -> No
     page = written.html.read_text()
     assert "Best error on validation data so far" in page
     assert "Tuned against untuned" in page
+    assert "Settings of by weight and error" in page
+    assert {path.name for path in written.figures} >= {"settings_of_ours_and_error.svg"}
     data = json.loads(written.data.read_text())["search"]
     assert [len(one["configurations"]) for one in data["searches"]] == [6, 6]
+    assert [row["note"] for row in data["importance"][0]["parameters"]] == ["too few configurations"] * 2
     assert {row["arm"] for row in data["gains"]} == {"ours", "by weight"}
 
 
