@@ -11,6 +11,9 @@ from ablate.ids import content_id
 Json = Any
 """A JSON value: what canonical JSON can hold."""
 
+PARENT = "parent-state"
+"""Stands among what a trial needs for the trial whose last state it goes on from; no stage can be called so."""
+
 
 class Status(StrEnum):
     """How an attempt at a trial ended."""
@@ -55,6 +58,8 @@ class TrialSpec:
         needs: Id of the finished trial behind each stage this one needs.
         data: Fingerprints of what the parameters point at, by dotted parameter path.
         code: Fingerprint of the first-party code the task can reach.
+        keeps_state: Whether its last state is part of what it gives: others go on from it. It is hashed where it is so,
+            because a trial that finished without keeping its state cannot stand in for one that does.
         resources: Not part of the id.
     """
 
@@ -64,6 +69,7 @@ class TrialSpec:
     needs: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
     code: str = ""
+    keeps_state: bool = False
     resources: Resources = field(default_factory=Resources)
 
     @cached_property
@@ -73,7 +79,7 @@ class TrialSpec:
 
     def content(self) -> dict[str, Json]:
         """Give the hashed part as a plain dict."""
-        return {
+        content = {
             "task": self.task,
             "parameters": dict(self.parameters),
             "seed": self.seed,
@@ -81,6 +87,7 @@ class TrialSpec:
             "data": dict(self.data),
             "code": self.code,
         }
+        return content | {"keeps_state": True} if self.keeps_state else content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """How faults are worded: what was found, what is allowed, and the nearest right name."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -148,3 +149,11 @@ def _expected(error: Mapping[str, Any], meanings: Mapping[str, str]) -> str:
 def _options(rule: str) -> list[str]:
     """Read the quoted names out of `'a', 'b' or 'c'`."""
     return rule.split("'")[1::2]
+
+
+def without_password(url: str) -> str:
+    """Show an address without who logs in there: `postgresql://...@host/name`."""
+    scheme, separator, rest = url.partition("://")
+    if "@" in rest and not rest.startswith("/"):  # a file's path may have one too
+        rest = f"...@{rest.rpartition('@')[2]}"
+    return scheme + separator + re.sub(r"(?i)(password=)[^&]*", r"\1...", rest)

@@ -4,16 +4,19 @@
 - A trial whose process died, or was told to leave (preempted), is not at fault: it is started again without counting,
   until it has been lost `MAX_LOSSES` times in a row without a newer checkpoint; then it has failed.
 - What came out is what the store says, whatever a worker said on its way.
+- A trial that the proposer finds hopeless ends at its report as pruned; its record is written here, because a worker
+  that is ended may not get the time. A stack ends when all of it is hopeless.
 - Trials that differ in nothing but their seed start as a stack where `resources.stack_seeds` allows it: those that are
   ready at the same time and stand at the same checkpoint. Nobody can tell which of a stack made it fail, so that counts
   for none of them: each is tried again apart from the others. So is each of a stack that was lost `MAX_STACK_LOSSES`
   times in a row without a newer checkpoint; otherwise what was lost together starts together again.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 from ablate.errors import BackendError
@@ -70,6 +73,9 @@ class Attempts:
         self._stopping = stopping
         self._likeness = Likeness(store.read_spec)
         self._outstanding: dict[str, _Tries] = {}
+        self._running: dict[str, tuple[Stack, float]] = {}
+        """The stack that each trial runs in, and when it started."""
+        self._hopeless: set[str] = set()
         self._waiting: deque[str] = deque()
         """Those to start before the proposer is asked again."""
 
@@ -136,11 +142,18 @@ class Attempts:
     def started(self, stack: Stack) -> None:
         """Take note that the attempts have their resources and begin."""
         for attempt in stack:
+            self._running[attempt.spec.id] = (stack, time.monotonic())
             self._recorder.started(attempt.spec, attempt.number)
 
-    def reported(self, report: Report) -> None:
-        """Pass on one point of the curves."""
+    def reported(self, report: Report) -> bool:
+        """Pass on one point of the curves, and say whether the trial's whole stack is to end with it."""
         self._recorder.reported(report)
+        if self._proposer.reported(report):
+            self._hopeless.add(report.trial_id)
+        if report.trial_id not in self._hopeless:
+            return False
+        stack, _ = self._running[report.trial_id]
+        return all(attempt.spec.id in self._hopeless for attempt in stack)
 
     def ended(self, stack: Stack) -> None:
         """Find out what came of the attempts, and start each trial again or tell the proposer."""
@@ -151,6 +164,10 @@ class Attempts:
         trial_id = attempt.spec.id
         tries = self._outstanding[trial_id]
         outcome = self._truth(attempt)
+        if trial_id in self._hopeless and outcome.status is not Status.FINISHED:
+            outcome = self._pruned(attempt)
+        self._running.pop(trial_id, None)
+        self._hopeless.discard(trial_id)
         match outcome.status:
             case Status.FAILED if is_stacked:
                 tries.is_apart, is_over = True, False
@@ -199,7 +216,24 @@ class Attempts:
             f"(out of memory? a crash in native code?); what it printed: {self._store.log_path(attempt.spec.id)}"
         )
         outcome = Outcome(trial_id=attempt.spec.id, attempt=attempt.number, status=Status.FAILED, error=error)
-        now = datetime.now(UTC).isoformat()
-        run = RunFacts(attempt=attempt.number, started=now, ended=now, seconds=0.0, host="", python="")
-        self._store.finish(attempt.spec.id, attempt.number, outcome, run)
-        return outcome
+        return self._written(outcome, seconds=0.0)
+
+    def _pruned(self, attempt: Attempt) -> Outcome:
+        """Write the record of an attempt that was ended because it is hopeless."""
+        stack, start_s = self._running[attempt.spec.id]
+        outcome = Outcome(trial_id=attempt.spec.id, attempt=attempt.number, status=Status.PRUNED)
+        return self._written(outcome, seconds=time.monotonic() - start_s, num_stacked=len(stack))
+
+    def _written(self, outcome: Outcome, *, seconds: float, num_stacked: int = 1) -> Outcome:
+        ended = datetime.now(UTC)
+        run = RunFacts(
+            attempt=outcome.attempt,
+            started=(ended - timedelta(seconds=seconds)).isoformat(),
+            ended=ended.isoformat(),
+            seconds=seconds,
+            host="",
+            python="",
+            num_stacked=num_stacked,
+        )
+        self._store.finish(outcome.trial_id, outcome.attempt, outcome, run)
+        return replace(outcome, seconds=seconds)

@@ -27,6 +27,8 @@ from ablate.trial import Report, Resources, TrialSpec
 
 IMPORT_FAILED = "failed to import on the worker"
 """What Ray says where it could not load an actor's class."""
+METRICS = "metrics/"
+"""Begins the names of metrics in the flat results that Tune's schedulers see."""
 LOOK_AHEAD = 2.0
 """Trials handed to Tune, in units of what fits at once: with none waiting, short trials run one at a time."""
 
@@ -165,7 +167,7 @@ class ProposerSearcher(Inert, Searcher):
 
 
 class Placement(Inert, FIFOScheduler):
-    """Gives a process that became free to a trial for which none is being started yet.
+    """Ends hopeless trials, and gives a process that became free to a trial for which none is being started yet.
 
     Tune's own order gives it to the trial that waits longest, and cancels the process that is being started for that
     one. Starting a process takes longer than a short trial, so that no second one would ever stand (measured: trials
@@ -189,6 +191,22 @@ class Placement(Inert, FIFOScheduler):
                     return trial
         return None
 
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Pass on one point of the curves; end the trial where it is hopeless."""
+        if "step" not in result:
+            return self.CONTINUE
+        report = Report(
+            trial_id=result["trial"],
+            attempt=result["attempt"],
+            step=result["step"],
+            metrics={key.removeprefix(METRICS): result[key] for key in result if key.startswith(METRICS)},
+        )
+        try:
+            return self.STOP if self._run.attempts.reported(report) else self.CONTINUE
+        except Exception as error:
+            self._run.break_down(error)
+            return self.CONTINUE
+
 
 class Watch(Inert, tune.Callback):
     """Passes Tune's events on, asks trials to stop, ends those that are deaf, and notices when nothing starts."""
@@ -206,20 +224,11 @@ class Watch(Inert, tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Pass on one point of the curves."""
+        """Hear of a node or a store that cannot be used."""
         if "unusable" in result:
             self._run.error = self._run.error or BackendError(result["unusable"])
         if "store_fault" in result:
             self._run.break_down(StoreError(result["store_fault"]))
-        if "step" not in result:
-            return
-        report = Report(
-            trial_id=result["trial"],
-            attempt=result["attempt"],
-            step=result["step"],
-            metrics=result["metrics"],
-        )
-        self._guarded(lambda: self._run.attempts.reported(report))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tell a node that lacks the platform from a process that died: no attempt would ever start there."""

@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import sys
 import threading
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -46,13 +48,17 @@ def _run_trials(store: Store, config: dict[str, Any]) -> None:
         # Relative paths mean the same as for the driver, where the node has its folder at all.
         os.chdir(config["folder"])
     stop_file = Path(config["stop_file"])
+
+    def is_stopping() -> bool:
+        # The file is seen at once, but only where the driver runs; notices come later, and everywhere.
+        return _told_to_leave.is_set() or _told_to_stop.is_set() or stop_file.exists()
+
     try:
         outcomes = run_trials(
             store,
             config["attempts"],
-            on_report=_send,
-            # The file is seen at once, but only where the driver runs; notices come later, and everywhere.
-            stopping=lambda: _told_to_leave.is_set() or _told_to_stop.is_set() or stop_file.exists(),
+            on_report=lambda report: _send(report, is_stopping),
+            stopping=is_stopping,
             checkpoint_interval_s=config["checkpoint_interval_s"],
             may_exit=True,
         )
@@ -64,6 +70,8 @@ def _run_trials(store: Store, config: dict[str, Any]) -> None:
     if config["num_gpus"] and any(outcome.status is Status.FAILED for outcome in outcomes):
         # An error on the GPU can leave the process's CUDA context unusable for every trial after it.
         _not_for_reuse.set()
+    if outcomes[0].status is Status.PRUNED:
+        sys.exit(0)  # Tune waits for this thread to end, and takes no further report from it.
 
 
 def _is_overtaken(store: Store, config: dict[str, Any]) -> bool:
@@ -103,8 +111,8 @@ def _missing_store(store: Store, config: dict[str, Any]) -> str | None:
         time.sleep(1.0)
 
 
-def _send(report: Report) -> None:
-    """Hand a point to the driver; Tune's way to stop a trial is a SystemExit in here."""
+def _send(report: Report, is_stopping: Callable[[], bool]) -> bool:
+    """Hand a point to the driver, and say whether it ends the trial: Tune's way to do so is a SystemExit in here."""
     try:
         tune.report(
             {
@@ -115,7 +123,10 @@ def _send(report: Report) -> None:
             }
         )
     except SystemExit:
-        raise StopTrial("stopped by the driver") from None
+        if is_stopping():
+            raise StopTrial("stopped by the driver") from None
+        return True
+    return False
 
 
 class TrialActor(wrap_function(_run)):  # type: ignore[misc]
@@ -132,10 +143,10 @@ class TrialActor(wrap_function(_run)):  # type: ignore[misc]
         super().setup(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next trial, unless this process was told to leave or may be damaged: then end.
+        """Take the next trial, unless this process was told to leave, may be damaged, or runs a task on: then end.
 
         The driver sees that the new trial's process died, and starts it elsewhere without counting it as a failure.
         """
-        if _told_to_leave.is_set() or _not_for_reuse.is_set():
+        if _told_to_leave.is_set() or _not_for_reuse.is_set() or not super().reset_config(new_config):
             os._exit(1)
-        return bool(super().reset_config(new_config))
+        return True

@@ -17,6 +17,7 @@ import typer
 from ablate.cli.output import fault_entries, print_json
 from ablate.cli.places import shown
 from ablate.errors import AblateError, ExitCode, StudyError
+from ablate.wording import without_password
 
 DEBUG_VARIABLE = "ABLATE_DEBUG"
 READER_GONE = 128 + 13
@@ -68,7 +69,7 @@ def complain(text: str) -> None:
 
 
 def same_command(*, without: str | None = None) -> str:
-    """Give the command line that is running, so that it can be pasted to go on.
+    """Give the command line that is running, so that it can be pasted to go on; passwords in addresses are left out.
 
     Args:
         without: An option with a value, to be left out.
@@ -80,7 +81,8 @@ def same_command(*, without: str | None = None) -> str:
     if without is not None:
         kept = zip(["", *arguments], arguments, strict=False)
         arguments = [one for before, one in kept if without not in (before, one) and not one.startswith(f"{without}=")]
-    return shlex.join(["ablate" if is_known else shown(Path(program)), *arguments])
+    shareable = [without_password(one) for one in arguments]
+    return shlex.join(["ablate" if is_known else shown(Path(program)), *shareable])
 
 
 def _tell(error: AblateError, *, as_json: bool) -> None:

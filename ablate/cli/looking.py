@@ -48,6 +48,7 @@ def status(study: StudyName, store: StoreOption = None, as_json: JsonOption = Fa
         "finished": summary.num_cached,
         "failed": summary.num_failed,
         "never started, because what they need failed": summary.num_unreachable,
+        "pruned": summary.num_pruned,
         "running or still to run": summary.num_interrupted,
     }
     print("; ".join(f"{number} {state}" for state, number in counts.items() if number))
@@ -81,6 +82,7 @@ def status_content(plan: "Plan", finished: set[str], summary: "RunSummary") -> d
         "num_finished": summary.num_cached,
         "num_failed": summary.num_failed,
         "num_unreachable": summary.num_unreachable,
+        "num_pruned": summary.num_pruned,
         "num_left": summary.num_interrupted,
         "failures": summary.failures,
     }

@@ -93,6 +93,7 @@ def _work(
         "stages": [
             {"name": name, "needs": plan.study.stages[name].needs, "num_trials": number}
             for name, number in stages.items()
+            if name in plan.study.stages
         ],
         "needs": plan.study.needs,
         "num_finished": len(finished),
@@ -165,7 +166,7 @@ def _num_expected(study: "Study") -> int:
     given = [text.removeprefix("replicates=") for text in study.overrides if text.startswith("replicates=")]
     num_seeds = int(given[-1]) if given and given[-1].isdigit() else study.num_replicates or 1
     num_rows = len(study.arms) * num_seeds
-    return num_rows if study.search is None else 2 * num_rows + num_search_trials(study)
+    return num_rows if study.search is None else (1 + study.search.num_links) * num_rows + num_search_trials(study)
 
 
 def num_search_trials(study: "Study") -> int:

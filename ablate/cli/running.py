@@ -14,6 +14,7 @@ from ablate.cli.places import Overrides, StoreOption, StudyFile, shown, store_lo
 from ablate.cli.planning import YesOption, asked_now, make_plan
 from ablate.cli.reporting import report_content, show_report
 from ablate.errors import ExitCode, Fault, StudyError
+from ablate.wording import without_password
 
 if TYPE_CHECKING:
     from ablate.backends.backend import Backend
@@ -122,7 +123,7 @@ def run(
     written = show_report(plan, trials, to=to) if summary.num_finished + summary.num_cached else None
     if written is not None and mlflow != NO_MIRROR:
         _mirror(plan, trials, mlflow, written)
-        say(f"MLflow: {mlflow or f'ablate ui {shown(study)}'}")
+        say(f"MLflow: {without_password(mlflow) if mlflow else f'ablate ui {shown(study)}'}")
     say(_what_was_done(summary))
     _complain(summary, reuse)
     if as_json:
@@ -170,7 +171,7 @@ def _mirror(plan: "Plan", store: "Store", uri: str | None, written: "ReportFiles
     from ablate.store.files import read_json, write_json
 
     note = written.markdown.with_name("mirrored.json")
-    mirrored = {"to": uri, "report": content_id(written.markdown.read_text(encoding="utf-8"))}
+    mirrored = {"to": uri and without_password(uri), "report": content_id(written.markdown.read_text(encoding="utf-8"))}
     is_there = uri is not None or (store.root / MLFLOW_DATABASE).is_file()
     if is_there and read_json(note) == mirrored:
         return
@@ -183,9 +184,10 @@ def _mirror(plan: "Plan", store: "Store", uri: str | None, written: "ReportFiles
 def _what_was_done(summary: "RunSummary") -> str:
     num_done = summary.num_finished + summary.num_cached
     num_all = num_done + summary.num_failed + summary.num_interrupted + summary.num_unreachable
+    pruned = f"; {summary.num_pruned} more were pruned" if summary.num_pruned else ""
     if summary.num_cached == num_all:
-        return f"all {num_all} trials were done before: nothing was run"
-    return f"{num_done} of {num_all} trials are done, {summary.num_finished} of them in this run"
+        return f"all {num_all} trials were done before: nothing was run{pruned}"
+    return f"{num_done} of {num_all} trials are done, {summary.num_finished} of them in this run{pruned}"
 
 
 def _complain(summary: "RunSummary", reuse: ReuseName) -> None:
@@ -211,5 +213,6 @@ def _summary_content(plan: "Plan", summary: "RunSummary") -> dict[str, object]:
         "num_failed": summary.num_failed,
         "num_left": summary.num_interrupted,
         "num_unreachable": summary.num_unreachable,
+        "num_pruned": summary.num_pruned,
         "failures": summary.failures,
     }

@@ -69,7 +69,8 @@ def _seeds(plan: Plan) -> str:
 
 def _graph(plan: Plan) -> list[str]:
     """Draw the stages with their numbers of trials: the longest way to the arms, and beside it what else is needed."""
-    numbers = Counter(trial.name for trial in plan.trials if trial.role == "stage")
+    stages = plan.study.stages  # less the way to the winner of a population, whose parts are stages of no task's own
+    numbers = Counter(trial.name for trial in plan.trials if trial.role == "stage" and trial.name in stages)
     needs = {name: plan.study.stages[name].needs for name in numbers} | {"": plan.study.needs}
     words = {name: f"{name} {number}" for name, number in numbers.items()} | {"": _arm_trials(plan)}
     depth: dict[str, int] = {}

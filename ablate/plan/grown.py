@@ -69,7 +69,8 @@ def num_to_come(plan: Plan, store: Store) -> int:
             most = search.num_configurations or 0
             left = max(1, most - sum(not entry.is_warm for entry in entries))
             number += left * (len(search.seeds) if plan.seeds else 1)
-        num_rows = sum(one["role"] == "arm" for one in measured(search, entries, ledger))
+        num_rows = sum(one["role"] == "arm" for one in measured(search, entries, ledger)) * search.num_links
+        num_wanted = len(planned.arms) * max(1, len(plan.seeds)) * search.num_links
         is_hopeless = is_over(search, entries) and best(search, entries) is None
-        number += 0 if is_hopeless else max(0, len(planned.arms) * max(1, len(plan.seeds)) - num_rows)
+        number += 0 if is_hopeless else max(0, num_wanted - num_rows)
     return number

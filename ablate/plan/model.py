@@ -1,6 +1,6 @@
 """A plan: the trials of a study, each with the place it takes in it. Written to the store as a list of ids."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
@@ -58,15 +58,43 @@ class PlannedSearch:
     arms: tuple[str, ...]
 
 
+NO_PARENTS: Mapping[str, str] = {}
+
+
 class Configurations(Protocol):
     """Makes the trials of a configuration."""
 
-    def tried(self, arm: str, name: str, parameters: Mapping[str, Json]) -> tuple[PlannedTrial, ...]:
-        """Give the trials, stages first, that measure a configuration of an arm on validation data."""
+    def tried(
+        self,
+        arm: str,
+        name: str,
+        parameters: Mapping[str, Json],
+        *,
+        generation: int = 0,
+        parents: Mapping[str, str] = NO_PARENTS,
+    ) -> tuple[PlannedTrial, ...]:
+        """Give the trials, stages first, that measure a configuration of an arm on validation data.
+
+        Args:
+            arm: The arm.
+            name: What the configuration is called.
+            parameters: What it sets.
+            generation: Of a population, the one it belongs to.
+            parents: Of a population, ids of the trials that its own go on from, by seed as text.
+        """
         ...
 
-    def measured(self, arm: str, parameters: Mapping[str, Json]) -> tuple[PlannedTrial, ...]:
-        """Give the trials, stages first, that measure a tuned arm on test data with fresh seeds."""
+    def measured(
+        self, arm: str, parameters: Mapping[str, Json], *, before: Sequence[tuple[str, Mapping[str, Json]]] = ()
+    ) -> tuple[PlannedTrial, ...]:
+        """Give the trials, stages first, that measure a tuned arm on test data with fresh seeds.
+
+        Args:
+            arm: The arm.
+            parameters: What was found.
+            before: Of a population, name and parameters of all that this goes on from, the oldest first. The whole
+                way is gone again, trial after trial, with the fresh seeds: what was found is the way, not its end.
+        """
         ...
 
 

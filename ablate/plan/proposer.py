@@ -5,7 +5,7 @@ from heapq import heapify, heappop, heappush
 
 from ablate.plan.model import Plan, PlannedTrial
 from ablate.search.proposer import DONE, WAIT, Answer
-from ablate.trial import Outcome, Status, TrialSpec
+from ablate.trial import Outcome, Report, Status, TrialSpec
 
 
 class PlanProposer:
@@ -84,6 +84,27 @@ class PlanProposer:
             self._begun.add(id_)
             return self._specs[id_]
         return WAIT if self._running else DONE
+
+    def withdraw(self, trial_ids: Iterable[str]) -> set[str]:
+        """Propose these no more, nor stages that nothing else needs; give those that had not begun."""
+        gone: set[str] = set()
+        waiting = [id_ for id_ in trial_ids if id_ in self._specs and id_ not in self._begun]
+        while waiting:
+            id_ = waiting.pop()
+            gone.add(id_)
+            del self._specs[id_]
+            for need in self._missing.pop(id_):
+                self._dependants[need].remove(id_)
+                if not self._dependants[need] and need not in self._begun:
+                    waiting.append(need)
+        self._wanted = set(self._wanted) - gone
+        self._ready = [(place, id_) for place, id_ in self._ready if id_ not in gone]
+        heapify(self._ready)
+        return gone
+
+    def reported(self, report: Report) -> bool:
+        """Let every trial run to its end."""
+        return False
 
     def tell(self, outcome: Outcome) -> None:
         """Take an outcome: it frees the trials that waited for it, or puts them out of reach."""

@@ -7,7 +7,7 @@ from typing import Protocol
 from ablate.plan.model import Plan
 from ablate.plan.proposer import PlanProposer
 from ablate.search.proposer import Answer
-from ablate.trial import Outcome, TrialSpec
+from ablate.trial import Outcome, Report, TrialSpec
 
 
 class Replication(Protocol):
@@ -46,6 +46,10 @@ class ReplicationProposer:
     def ask(self) -> TrialSpec | Answer:
         """Give the next trial, `WAIT` while results may ask for more, or `DONE` once nothing is wanted."""
         return self._proposer.ask()
+
+    def reported(self, report: Report) -> bool:
+        """Let every trial run to its end."""
+        return False
 
     def tell(self, outcome: Outcome) -> None:
         """Take an outcome, and find out what is wanted now."""

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from ablate.plan.model import Plan
 from ablate.search.history import State, best
 from ablate.search.ledger import Ledger
-from ablate.search.model import Budget
+from ablate.search.model import Budget, Search
+from ablate.search.population import lineage
 from ablate.store import Store
 
 
@@ -21,10 +22,18 @@ def search_line(plan: Plan) -> str:
     most = search.num_configurations
     trials = f" = {most * num_seeds * len(plan.searches)} trials" if most is not None else ""
     return (
-        f"search: {search.sampler.name}{pruner} over {parameters} for {each}, {budget_text(search.budget)}"
+        f"search: {sampler_text(search)}{pruner} over {parameters} for {each}, {budget_text(search.budget)}"
         f" x {num_seeds} seed{'s' * (num_seeds != 1)}{trials} on validation data for {metrics};"
         f" then the winners, and the untuned arms beside them, on test data"
     )
+
+
+def sampler_text(search: Search) -> str:
+    """Say who proposes: `tpe`, or `pbt with a population of 8 over 5 generations`."""
+    population = search.population
+    if population is None:
+        return search.sampler.name
+    return f"{search.sampler.name} with a population of {population.size} over {population.generations} generations"
 
 
 def budget_text(budget: Budget) -> str:
@@ -51,4 +60,6 @@ def search_lines(plan: Plan, store: Store) -> Iterator[str]:
         line = f"search of '{planned.arm}', {budget_text(search.budget)}: {shown}"
         if found is not None and found.values is not None:
             line += f"; best {search.objectives[0].metric} {found.values[0]:.4g} at #{found.number}"
+            way = [f"#{entry.number}" for entry in lineage(entries, found)[:-1]]
+            line += f", by way of {', '.join(way)}" if way else ""
         yield line

@@ -10,7 +10,7 @@ from ablate.plan.proposer import PlanProposer
 from ablate.plan.tuning import Tuning, warm_entries
 from ablate.search.proposer import Answer
 from ablate.store import Store
-from ablate.trial import Outcome, TrialSpec
+from ablate.trial import Outcome, Report, TrialSpec
 
 Planned = Callable[[Sequence[PlannedTrial]], None]
 
@@ -54,12 +54,21 @@ class SearchProposer:
             if isinstance(answer, TrialSpec) or not self._advance():
                 return answer
 
+    def reported(self, report: Report) -> bool:
+        """Hear a point, and say whether every configuration that waits for the trial is hopeless."""
+        for tuning in self._tunings:
+            tuning.reported(report)
+        self._withdraw()
+        return report.trial_id in self._idle()
+
     def tell(self, outcome: Outcome) -> None:
         """Take an outcome, and tell the samplers of the configurations that it completes."""
         self._queue.tell(outcome)
         self._known[outcome.trial_id] = outcome
         for tuning in self._tunings:
             tuning.hear(outcome)
+        self._withdraw()
+        for tuning in self._tunings:
             tuning.settle(self._queue.unreachable)
 
     def _advance(self) -> bool:
@@ -92,8 +101,23 @@ class SearchProposer:
             tuning.began(self._known)
         self._queue.add(trials, finished)
         self._on_planned(trials)
+        self._withdraw()
         for one in self._tunings:
             one.settle(self._queue.unreachable)
+
+    def _idle(self) -> set[str]:
+        """Give the trials that only hopeless configurations wait for."""
+        hopeless, needed = set[str](), set[str]()
+        for tuning in self._tunings:
+            hopeless |= tuning.waited_for(is_hopeless=True)
+            needed |= tuning.waited_for(is_hopeless=False)
+        return hopeless - needed
+
+    def _withdraw(self) -> None:
+        """Take back what nothing but hopeless configurations waits for, as far as it has not begun."""
+        gone = self._queue.withdraw(self._idle())
+        for tuning in self._tunings:
+            tuning.give_up(gone)
 
 
 def _other_plan(plan: Plan, store: Store, name: str) -> Plan:

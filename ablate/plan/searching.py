@@ -5,12 +5,13 @@ search sets it, and nothing else may: `validation` in every trial that a sampler
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ablate.errors import Fault, StudyError
 from ablate.ids import content_id
 from ablate.plan.binding import MAIN, Binder, Step, bind_arms
-from ablate.plan.model import Plan, PlannedSearch, PlannedTrial
+from ablate.plan.model import NO_PARENTS, Plan, PlannedSearch, PlannedTrial
+from ablate.plan.population import bind_generations, population_faults, shortened
 from ablate.plan.specs import Specs, in_order, twins
 from ablate.search.model import Parameter, Search
 from ablate.study.compose import Composition
@@ -36,10 +37,12 @@ def plan_search(search: Search, composition: Composition, steps: Mapping[str, St
     splits = [dotted(place) for place in task.places_of(VALIDATION, TEST)]
     faults = [*_split_faults(composition, task.path, splits), *_seed_faults(search, study, task.takes_seed, seeds)]
     faults += _clashes(search, composition)
+    faults += population_faults(search, study, steps)
     if faults:
         raise StudyError(faults)
     binder = Binder()
     bind_arms(_probes(search, composition, steps), steps, binder)
+    bind_generations(search, composition, steps, binder)
     makes = _Makes(search=search, composition=composition, steps=steps, binder=binder, split=splits[0], seeds=seeds)
     untuned = makes.specs({arm.name: (arm.name, {}) for arm in study.arms}, TEST)
     faults += twins(study, untuned, seeds[0] if seeds else None)
@@ -60,6 +63,8 @@ def plan_search(search: Search, composition: Composition, steps: Mapping[str, St
 def _searches(search: Search, study: Study, makes: "_Makes") -> Iterator[PlannedSearch]:
     """List the searches, each with the key of all that decides what it proposes; its budget may grow."""
     rules = {name: value for name, value in asdict(search).items() if name not in {"budget", "parallel", "storage"}}
+    if search.population is None:
+        del rules["population"]
     all_arms = tuple(arm.name for arm in study.arms)
     for arm in all_arms if search.per == "arm" else (study.reference,):
         trials = [trial.spec.id for trial in makes.tried(arm, arm, {}) if trial.role == "search"]
@@ -78,14 +83,44 @@ class _Makes:
     split: str
     seeds: tuple[int, ...]
 
-    def tried(self, arm: str, name: str, parameters: Mapping[str, Json]) -> tuple[PlannedTrial, ...]:
-        specs = self.specs({name: (arm, parameters)}, VALIDATION)
+    def tried(
+        self,
+        arm: str,
+        name: str,
+        parameters: Mapping[str, Json],
+        *,
+        generation: int = 0,
+        parents: Mapping[str, str] = NO_PARENTS,
+    ) -> tuple[PlannedTrial, ...]:
+        by_seed = {int(seed) if seed else None: trial_id for seed, trial_id in parents.items()}
+        specs = self._grown(self.specs({name: (arm, parameters)}, VALIDATION), generation, by_seed)
         seeds = self.search.seeds if self.steps[MAIN].task.takes_seed else ()
         return tuple(in_order(specs, [name], seeds, role="search"))
 
-    def measured(self, arm: str, parameters: Mapping[str, Json]) -> tuple[PlannedTrial, ...]:
-        specs = self.specs({arm: (arm, parameters)}, TEST)
-        return tuple(in_order(specs, [arm], self.seeds))
+    def measured(
+        self, arm: str, parameters: Mapping[str, Json], *, before: Sequence[tuple[str, Mapping[str, Json]]] = ()
+    ) -> tuple[PlannedTrial, ...]:
+        trials: list[PlannedTrial] = []
+        parents: dict[int | None, str] = {}
+        for generation, (name, given) in enumerate((*before, (arm, parameters))):
+            specs = self._grown(self.specs({arm: (arm, given)}, TEST), generation, parents)
+            found = tuple(in_order(specs, [arm], self.seeds))
+            parents = {trial.spec.seed: trial.spec.id for trial in found if trial.role == "arm"}
+            is_last = generation == len(before)
+            trials += found if is_last else [_as_stage(trial, name) for trial in found]
+        return tuple(trials)
+
+    def _grown(self, specs: Specs, generation: int, parents: Mapping[int | None, str]) -> Specs:
+        """Make the trials of a population's generation: as long as it trains, and going on from others."""
+        population = self.search.population
+        if population is None:
+            return specs
+        step = self.steps[MAIN]
+        bound = {
+            name: {**parts, MAIN: shortened(population, generation, parts[MAIN], step.task, self.binder)}
+            for name, parts in specs.bound.items()
+        }
+        return Specs(steps=self.steps, bound=bound, keeps_state=True, parents=parents)
 
     def specs(self, wanted: Mapping[str, tuple[str, Mapping[str, Json]]], data: str) -> Specs:
         """Bind arms with parameters set over them, all measured on the same data."""
@@ -102,6 +137,11 @@ class _Makes:
         }
         composition = self.composition.variants(given)
         return Specs(steps=self.steps, bound=bind_arms(composition, self.steps, self.binder))
+
+
+def _as_stage(trial: PlannedTrial, name: str) -> PlannedTrial:
+    """Make a row of the table a stage on the way to one."""
+    return replace(trial, role="stage", name=name) if trial.role == "arm" else trial
 
 
 def _setting(study: Study, key: str, value: Json, place: str) -> Setting:

@@ -10,15 +10,24 @@ from ablate.plan.model import PlannedTrial, Role
 from ablate.study.model import Study
 from ablate.study.settings import arm_spot
 from ablate.target import BoundTask
-from ablate.trial import TrialSpec
+from ablate.trial import PARENT, TrialSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Specs:
-    """Makes the trial of a step for an arm and a seed, once each."""
+    """Makes the trial of a step for an arm and a seed, once each.
+
+    Args:
+        steps: The tasks.
+        bound: What each takes, by arm and by the stage's name.
+        keeps_state: Whether the trials of the study's own task keep their last state.
+        parents: Ids of the trials that those of the study's own task go on from, by seed; empty where they begin anew.
+    """
 
     steps: Mapping[str, Step]
     bound: Mapping[str, Mapping[str, BoundTask]]
+    keeps_state: bool = False
+    parents: Mapping[int | None, str] = field(default_factory=dict)
     _made: dict[tuple[str, str, int | None], TrialSpec] = field(default_factory=dict)
 
     def make(self, name: str, arm: str, seed: int | None) -> TrialSpec:
@@ -28,13 +37,17 @@ class Specs:
         key = (name, arm, own_seed)
         if key not in self._made:
             parts = self.bound[arm][name]
+            needs = {need: self.make(need, arm, seed).id for need in step.stage.needs}
+            if name == MAIN and self.parents:
+                needs[PARENT] = self.parents[own_seed]
             self._made[key] = TrialSpec(
                 task=step.stage.task,
                 parameters=parts.parameters,
                 seed=own_seed,
-                needs={need: self.make(need, arm, seed).id for need in step.stage.needs},
+                needs=needs,
                 data=parts.fingerprints,
                 code=step.code.digest,
+                keeps_state=name == MAIN and self.keeps_state,
                 resources=step.stage.resources,
             )
         return self._made[key]

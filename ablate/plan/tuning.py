@@ -3,19 +3,22 @@
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from ablate.errors import StudyError
+from ablate.errors import Fault, StudyError
 from ablate.plan.grown import configuration_name, is_over, measured
 from ablate.plan.model import Plan, PlannedSearch, PlannedTrial
+from ablate.plan.pruning import Pruning
 from ablate.search.history import WARM, Entry, State, best, is_spent
 from ablate.search.ledger import Ledger
 from ablate.search.model import Search
+from ablate.search.population import Breeder, is_waiting, lineage, parent_of_next
 from ablate.search.space import fits
 from ablate.store import Store
-from ablate.trial import Outcome, Status
+from ablate.trial import Outcome, Report, Status
 
 if TYPE_CHECKING:
     from ablate.search.optuna_mirror import Mirror
@@ -31,7 +34,19 @@ class _Open:
     entry: Entry
     trials: Mapping[str, PlannedTrial]
     """Its trials less the stages, by id."""
+    pruning: Pruning
     ended: dict[str, Outcome] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> set[str]:
+        """Its trials that have not ended."""
+        return self.trials.keys() - self.ended.keys()
+
+    def end(self, outcome: Outcome) -> None:
+        """Take what came of one of its trials."""
+        self.ended[outcome.trial_id] = outcome
+        if outcome.status is Status.FINISHED:
+            self.pruning.look_at_end(outcome)
 
 
 class Tuning:
@@ -59,7 +74,11 @@ class Tuning:
         self._ledger = Ledger(store, plan.study.name, planned.key)
         self._entries = self._ledger.entries()
         self._mirror, seed = _mirror(plan, planned, store, self._ledger)
-        self._suggester = Suggester(self._search, self._entries, seed=seed)
+        self._suggester = (
+            Breeder(self._search, self._entries)
+            if self._search.population
+            else Suggester(self._search, self._entries, seed=seed)
+        )
         self._open: dict[int, _Open] = {}
         self._stages = {trial_id for entry in self._entries for _, trial_id in entry.stages}
         self._mirror.know(self._entries)
@@ -82,6 +101,8 @@ class Tuning:
     def may_propose(self) -> bool:
         """Whether there is budget for a configuration, and room among those that are out."""
         limit = self._search.parallel
+        if is_waiting(self._search, self._entries):
+            return False
         return not is_spent(self._search, self._entries) and (limit is None or len(self._open) < limit)
 
     def go_on(self) -> Iterator[PlannedTrial]:
@@ -91,11 +112,17 @@ class Tuning:
                 yield from self._out(entry)
 
     def propose(self) -> tuple[PlannedTrial, ...]:
-        """Ask the sampler for a configuration and give its trials; none where the tasks refuse it."""
+        """Ask the sampler for a configuration and give its trials.
+
+        There are none where the tasks refuse it, or other drivers have spent the budget.
+        """
         self._learn_from_others()
+        if is_spent(self._search, self._entries):
+            return ()
         number, parameters = self._suggester.ask()
         waiting = tuple(entry.number for entry in self._entries if entry.state is State.OPEN)
-        entry = Entry(number=number, parameters=parameters, open=waiting)
+        parent = parent_of_next(self._search, self._entries)
+        entry = Entry(number=number, parameters=parameters, parent=parent, open=waiting)
         try:
             return tuple(self._out(entry))
         except StudyError as error:
@@ -108,18 +135,35 @@ class Tuning:
         for one in self._open.values():
             if one.entry.number >= len(self._entries):
                 self._keep(one.entry)
-            for trial_id in one.trials.keys() - one.ended.keys():
+            for trial_id in [id_ for id_ in one.trials if id_ in one.waiting]:
                 record = self._store.record(trial_id)
                 if record is not None and record.status is Status.FINISHED:
-                    one.ended[trial_id] = record.outcome
+                    one.end(record.outcome)
                 elif trial_id in known:
                     self.hear(known[trial_id])
 
     def hear(self, outcome: Outcome) -> None:
         """Take the outcome of any trial; one that is not this search's changes nothing."""
         for one in self._open.values():
-            if outcome.trial_id in one.trials and outcome.status is not Status.INTERRUPTED:
-                one.ended[outcome.trial_id] = outcome
+            if outcome.trial_id in one.waiting and outcome.status is not Status.INTERRUPTED:
+                one.end(outcome)
+
+    def reported(self, report: Report) -> None:
+        """Take a point of any trial; one that is not this search's changes nothing."""
+        for one in self._open.values():
+            if report.trial_id in one.waiting:
+                one.pruning.look_at_point(report.trial_id, report.step, report.metrics)
+
+    def waited_for(self, *, is_hopeless: bool) -> set[str]:
+        """Give the trials that configurations wait for: those that the pruner gave up, or the others."""
+        found = (one.waiting for one in self._open.values() if one.pruning.is_hopeless is is_hopeless)
+        return set().union(*found)
+
+    def give_up(self, trial_ids: Collection[str]) -> None:
+        """Take note that trials of hopeless configurations will not be run."""
+        for one in self._open.values():
+            for trial_id in one.waiting.intersection(trial_ids):
+                one.ended[trial_id] = Outcome(trial_id=trial_id, attempt=0, status=Status.PRUNED)
 
     def settle(self, unreachable: Mapping[str, str]) -> bool:
         """Tell the sampler of the configurations whose trials have all ended; say whether there were any."""
@@ -134,7 +178,10 @@ class Tuning:
         found = best(self._search, self._entries)
         if found is None:
             return ()
-        trials = [trial for arm in self.planned.arms for trial in self._makes.measured(arm, found.parameters)]
+        way = lineage(self._entries, found)[:-1]
+        before = [(configuration_name(self.planned.arm, entry.number), entry.parameters) for entry in way]
+        makes = [self._makes.measured(arm, found.parameters, before=before) for arm in self.planned.arms]
+        trials = [trial for one in makes for trial in one]
         return tuple(trials)
 
     def write_winners(self, trials: Collection[PlannedTrial]) -> None:
@@ -146,23 +193,49 @@ class Tuning:
 
     def _out(self, entry: Entry) -> Iterator[PlannedTrial]:
         arm = self.planned.arm
-        trials = self._makes.tried(arm, configuration_name(arm, entry.number), entry.parameters)
+        name, population = configuration_name(arm, entry.number), self._search.population
+        generation = population.generation_of(entry.number) if population else 0
+        parents = self._parents(entry)
+        trials = self._makes.tried(arm, name, entry.parameters, generation=generation, parents=parents)
         mains = {trial.spec.id: trial for trial in trials if trial.role == "search"}
         entry = replace(
             entry,
             trials={"" if one.spec.seed is None else str(one.spec.seed): id_ for id_, one in mains.items()},
             stages=tuple((trial.name, trial.spec.id) for trial in trials if trial.role == "stage"),
         )
-        self._open[entry.number] = _Open(entry, mains)
+        pruning = Pruning(self._search, mains, partial(self._suggester.report, entry.number))
+        if pruning.needs_points:
+            pruning.recall({trial_id: self._saved_points(trial_id) for trial_id in mains})
+        self._open[entry.number] = _Open(entry, mains, pruning)
         yield from trials
+
+    def _parents(self, entry: Entry) -> Mapping[str, str]:
+        """Give the trials that those of a configuration go on from, by seed.
+
+        Raises:
+            StudyError: They came to nothing.
+        """
+        if entry.parent is None:
+            return {}
+        parent = self._entries[entry.parent]
+        if parent.state is not State.TOLD:
+            raise StudyError([Fault(message="no configuration of the generation before came to a value")])
+        return parent.trials
+
+    def _saved_points(self, trial_id: str) -> list[tuple[int, Mapping[str, float]]]:
+        """Give the points that a trial will not report again: up to its checkpoint, or all once it is finished."""
+        record = self._store.record(trial_id)
+        saved = math.inf if record and record.status is Status.FINISHED else self._store.checkpoint_step(trial_id)
+        points = [] if saved is None else self._store.curves(trial_id)
+        return [(point.step, point.metrics) for point in points if point.step <= (saved or 0)]
 
     def _result(self, one: _Open, unreachable: Mapping[str, str]) -> Entry:
         """Say what came of a configuration: the means over its seeds, or why there are none."""
-        entry = replace(one.entry, seconds=self._seconds(one.entry))
+        entry = replace(one.entry, seconds=self._seconds(one.entry), points=one.pruning.points)
         for trial_id, trial in one.trials.items():
             outcome = one.ended.get(trial_id)
             if outcome is not None and outcome.status is Status.PRUNED:
-                return replace(entry, state=State.PRUNED)
+                return _pruned(entry, one.ended)
             if outcome is None or outcome.status is not Status.FINISHED:
                 reason = unreachable.get(trial_id) or (outcome.error if outcome else "") or "failed"
                 return replace(entry, state=State.FAILED, reason=f"{trial.label}: {reason.strip().splitlines()[-1]}")
@@ -200,6 +273,12 @@ class Tuning:
     def _learn_from_others(self) -> None:
         for entry in self._mirror.others(len(self._entries)):
             self._adopt(entry)
+
+
+def _pruned(entry: Entry, ended: Mapping[str, Outcome]) -> Entry:
+    """End a configuration that was given up; trials that were never started are no part of it any more."""
+    begun = {seed: id_ for seed, id_ in entry.trials.items() if id_ in ended and ended[id_].attempt}
+    return replace(entry, state=State.PRUNED, trials=begun)
 
 
 def _mirror(plan: Plan, planned: PlannedSearch, store: Store, ledger: Ledger) -> tuple["Mirror", int]:

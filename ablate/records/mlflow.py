@@ -23,6 +23,7 @@ from ablate.records.mlflow_runs import StudyRuns
 from ablate.records.mlflow_sync import not_up_to_date, sync_study
 from ablate.store import Store
 from ablate.trial import Outcome, Report, TrialSpec
+from ablate.wording import without_password
 
 if TYPE_CHECKING:
     from ablate.plan.model import Plan, PlannedTrial
@@ -222,12 +223,13 @@ class MlflowMirror:
 
     def _note_away(self, error: Exception) -> None:
         if self._away is None and not self._has_given_up.is_set():
-            _log.warning("MLflow at %s is away (%s): the run goes on, news wait for it", self._uri, reason(error))
+            where = without_password(self._uri)
+            _log.warning("MLflow at %s is away (%s): the run goes on, news wait for it", where, reason(error))
         self._away = error
 
     def _note_back(self) -> None:
         if self._away is not None and not self._has_given_up.is_set():
-            _log.warning("MLflow at %s is back and up to date", self._uri)
+            _log.warning("MLflow at %s is back and up to date", without_password(self._uri))
         self._away = None
         self._retry_s = _FIRST_PAUSE_SECONDS
 

@@ -12,6 +12,7 @@ from ablate.records.mlflow_client import default_tracking_uri
 from ablate.records.mlflow_faults import is_passing, reason
 from ablate.records.mlflow_known import Tally
 from ablate.records.mlflow_runs import StudyRuns, SyncCounts
+from ablate.wording import without_password
 
 if TYPE_CHECKING:
     from ablate.plan.model import Plan
@@ -71,6 +72,6 @@ def not_up_to_date(uri: str, why: Exception | str, store: Store) -> str:
     """Say in one line that MLflow could not be brought up to date, and why that is no loss."""
     what = why if isinstance(why, str) else reason(why)
     return (
-        f"MLflow at {uri} is not up to date ({what}); "
+        f"MLflow at {without_password(uri)} is not up to date ({what}); "
         f"results are safe in {store.location}, and running again or `ablate sync` mirrors them"
     )

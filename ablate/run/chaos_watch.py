@@ -12,7 +12,7 @@ from ablate.store import Store
 from ablate.trial import Status
 
 _BEGUN = re.compile(rb"^--- attempt (\d+) at (\S+) ", re.MULTILINE)
-_ENDED = re.compile(rb"^--- attempt (\d+) (?:finished|failed|interrupted)", re.MULTILINE)
+_ENDED = re.compile(rb"^--- attempt (\d+) (?:finished|failed|interrupted|pruned)", re.MULTILINE)
 _TAIL_BYTES = 20_000
 _POINTER = "checkpoints/latest.json"
 _SIGNS = (_POINTER, "curves.jsonl", "system.jsonl", "log.txt")

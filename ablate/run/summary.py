@@ -31,6 +31,7 @@ class RunSummary:
         num_failed: Raised, or died, more often than it may.
         num_interrupted: Not finished and not failed: the same command goes on with them.
         num_unreachable: Never started, because something they need failed.
+        num_pruned: Ended early by a search, because they were hopeless.
         failures: The failed ones.
     """
 
@@ -40,6 +41,7 @@ class RunSummary:
     num_interrupted: int
     num_unreachable: int
     failures: tuple[Failure, ...]
+    num_pruned: int = 0
 
     @property
     def exit_code(self) -> ExitCode:
@@ -65,14 +67,22 @@ def summarise(plan: Plan, store: Store, cached: set[str]) -> RunSummary:
     found = (find_failure(store, trial_id, labels[trial_id]) for trial_id in waiting)
     failures = {failure.trial_id: failure for failure in found if failure}
     unreachable = find_unreachable(specs, set(failures))
+    pruned = {trial_id for trial_id in waiting if _was_pruned(store, trial_id)}
     return RunSummary(
         num_finished=len(finished - cached),
         num_cached=len(finished & cached),
         num_failed=len(failures),
-        num_interrupted=len(set(waiting) - set(failures) - unreachable),
+        num_interrupted=len(set(waiting) - set(failures) - unreachable - pruned),
         num_unreachable=len(unreachable - finished),
         failures=tuple(failures.values()),
+        num_pruned=len(pruned),
     )
+
+
+def _was_pruned(store: Store, trial_id: str) -> bool:
+    record = store.record(trial_id)
+    is_last = record is not None and record.run.attempt == store.last_attempt(trial_id)
+    return is_last and record is not None and record.status is Status.PRUNED
 
 
 def find_failure(store: Store, trial_id: str, label: str) -> Failure | None:

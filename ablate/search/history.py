@@ -24,6 +24,7 @@ class Entry:
     Args:
         number: Its place in the order of proposals.
         parameters: What it sets, by dotted key; parameters whose condition does not hold are left out.
+        parent: Number of the configuration from whose last state it goes on, if it does.
         open: Earlier configurations that the sampler had not been told of when it proposed this one. With it, the
             sampler's draws can be repeated exactly.
         state: How it stands.
@@ -38,6 +39,7 @@ class Entry:
 
     number: int
     parameters: Mapping[str, Json]
+    parent: int | None = None
     open: tuple[int, ...] = ()
     state: State = State.OPEN
     values: tuple[float, ...] | None = None
@@ -84,6 +86,7 @@ def _num_since_best(search: Search, entries: Sequence[Entry]) -> int:
 def best(search: Search, entries: Sequence[Entry]) -> Entry | None:
     """Give the configuration that wins: of several objectives the first one counts; of equal ones the earliest."""
     told = [entry for entry in entries if entry.state is State.TOLD and entry.values and not entry.is_warm]
+    told = [entry for entry in told if entry.number >= search.first_to_win]
     return min(told, key=lambda entry: (_losses(search, entry)[0], entry.number), default=None)
 
 

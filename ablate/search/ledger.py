@@ -16,6 +16,8 @@ from ablate.trial import Json
 
 _WINNER = "winner.json"
 _DRIVER = "driver.json"
+_COUNTS = {"number", "parent"}
+"""Fields of a note that may be zero and mean it."""
 
 
 class Ledger:
@@ -50,7 +52,7 @@ class Ledger:
         Raises:
             StoreError: The store cannot be written.
         """
-        content = {name: value for name, value in asdict(entry).items() if value or name == "number"}
+        content = {name: value for name, value in asdict(entry).items() if value or (value == 0 and name in _COUNTS)}
         self._medium.write(f"{self.folder}/{entry.number:06d}.json", json_text(content))
 
     def winner(self) -> Mapping[str, Json] | None:

@@ -17,13 +17,20 @@ SAMPLERS: Mapping[str, str] = {
     "gp": "torch",
     "qmc": "scipy",
     "nsga2": "",
+    "pbt": "",
 }
 """Names of samplers, each with the library that it needs besides Optuna."""
 
-PRUNERS = ("none", "asha", "hyperband", "median", "wilcoxon")
+OVER_SEEDS = "wilcoxon"
+"""The pruner that compares configurations seed by seed, as trials end, and not step by step."""
+
+PRUNERS = ("none", "asha", "hyperband", "median", OVER_SEEDS)
 
 MULTI_OBJECTIVE = "nsga2"
 """The sampler that takes several metrics."""
+
+POPULATION = "pbt"
+"""The sampler whose configurations go on from each other's states (`ablate.search.population`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +124,31 @@ class Objective:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Population:
+    """How a population is trained, generation by generation.
+
+    Args:
+        size: Its members.
+        generations: The parts that a training is cut into.
+        length: Dotted key of the parameter that says how long the task trains in all.
+        quantile: The part of a generation that goes on from others, and the part that others go on from.
+    """
+
+    size: int
+    generations: int
+    length: str
+    quantile: float
+
+    def generation_of(self, number: int) -> int:
+        """Give the generation of a configuration: each has `size` of them, in order."""
+        return number // self.size
+
+    def trained(self, generation: int, full: int) -> int:
+        """Give how long a generation has trained at its end, of a full length."""
+        return full * (generation + 1) // self.generations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     """A study's search.
 
@@ -131,6 +163,7 @@ class Search:
         parallel: Configurations at a time; `None` for as many as there is room for.
         warm_start: Studies of the store whose searches the sampler learns from.
         storage: Database URL for Optuna; `None` for a journal file in the store.
+        population: How the sampler `POPULATION` trains; `None` with any other.
     """
 
     per: Literal["study", "arm"]
@@ -143,6 +176,17 @@ class Search:
     parallel: int | None = None
     warm_start: tuple[str, ...] = ()
     storage: str | None = None
+    population: Population | None = None
+
+    @property
+    def num_links(self) -> int:
+        """How many trials, one after the other, measure a configuration with one seed on test data."""
+        return self.population.generations if self.population else 1
+
+    @property
+    def first_to_win(self) -> int:
+        """Number of the first configuration that may win: of a population, the last generation has trained in full."""
+        return self.population.size * (self.population.generations - 1) if self.population else 0
 
     @property
     def num_configurations(self) -> int | None:

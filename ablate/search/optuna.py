@@ -78,7 +78,7 @@ class Suggester:
         if trial is None:
             return False
         trial.report(value, step)
-        return trial.should_prune()
+        return bool(trial.should_prune())  # a bool of numpy, from some pruners
 
     def adopt(self, entry: Entry) -> None:
         """Learn from a configuration that somebody else tried; its number must be the next one."""
@@ -86,8 +86,12 @@ class Suggester:
 
     def _new_study(self, seed: int) -> optuna.Study:
         directions = [direction(one.better) for one in self._search.objectives]
+        # Hyperband draws brackets by the study's name.
         return optuna.create_study(
-            directions=directions, sampler=make_sampler(self._search, seed), pruner=make_pruner(self._search)
+            study_name="search",
+            directions=directions,
+            sampler=make_sampler(self._search, seed),
+            pruner=make_pruner(self._search),
         )
 
     def _repeat(self, history: Sequence[Entry]) -> bool:
@@ -107,8 +111,8 @@ class Suggester:
     def _tell_again(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if not entry.origin:
-                for step, value in entry.points.items():
-                    self._trials[entry.number].report(value, step)
+                for step, value in sorted(entry.points.items()):
+                    self.report(entry.number, step, value)
                 self.tell(entry.number, entry.state, entry.values)
 
 

@@ -7,6 +7,7 @@ that drivers share is where each learns what the others were told.
 import json
 import logging
 import socket
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,15 +17,18 @@ from zlib import crc32
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from ablate.errors import StoreError
 from ablate.search.history import Entry, State
 from ablate.search.model import Search
 from ablate.search.optuna import decoded, direction, frozen, state_of
+from ablate.wording import without_password
 
 _log = logging.getLogger(__name__)
 
 _DRIVER, _NUMBER, _SECONDS = "driver", "number", "seconds"
+_PAUSES_S = (0.3, 1.0)
 
 
 class Mirror:
@@ -57,7 +61,8 @@ class Mirror:
             self._study = self._storage.get_study_id_from_name(name)
             self._num_drivers = sum(key.startswith("driver ") for key in study.user_attrs)
         except Exception as error:
-            raise StoreError(f"Optuna's storage {_shown(storage)} cannot be used: {_first_line(error)}") from error
+            shown = without_password(str(storage))
+            raise StoreError(f"Optuna's storage {shown} cannot be used: {_first_line(error)}") from error
         self._ids: dict[int, int] = {}
         self._told: set[int] = set()
         self._others: set[int] = set()
@@ -129,7 +134,7 @@ def _open(storage: Path | str) -> BaseStorage:
         warnings.simplefilter("ignore")
         if isinstance(storage, str):
             with _own_logging():
-                return RDBStorage(storage)
+                return _database(storage)
         storage.parent.mkdir(parents=True, exist_ok=True)
         # The study has one driver at a time, so a lock that is there was left behind by one that was killed.
         storage.with_name(f"{storage.name}.lock").unlink(missing_ok=True)
@@ -137,6 +142,16 @@ def _open(storage: Path | str) -> BaseStorage:
             _log.warning("%s was cut off and is made anew from the study's own notes", storage)
             storage.unlink()
         return JournalStorage(JournalFileBackend(str(storage)))
+
+
+def _database(url: str) -> RDBStorage:
+    """Open a database; of drivers that make its tables at the same moment all but one fail, and find them made."""
+    for pause_s in _PAUSES_S:
+        try:
+            return RDBStorage(url)
+        except (IntegrityError, ProgrammingError):
+            time.sleep(pause_s)
+    return RDBStorage(url)
 
 
 @contextmanager
@@ -157,14 +172,6 @@ def _is_whole(journal: Path) -> bool:
         return all(line.endswith(b"\n") and isinstance(json.loads(line), dict) for line in lines)
     except ValueError:
         return False
-
-
-def _shown(storage: Path | str) -> str:
-    """Show a URL without its password."""
-    if not isinstance(storage, str) or "@" not in storage:
-        return str(storage)
-    scheme, _, rest = storage.partition("://")
-    return f"{scheme}://...@{rest.rpartition('@')[2]}"
 
 
 def _first_line(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Literal, Protocol
 
-from ablate.trial import Outcome, TrialSpec
+from ablate.trial import Outcome, Report, TrialSpec
 
 
 class Answer(Enum):
@@ -28,6 +28,10 @@ class Proposer(Protocol):
 
     def ask(self) -> TrialSpec | Answer:
         """Give the next trial, `WAIT`, or `DONE`."""
+        ...
+
+    def reported(self, report: Report) -> bool:
+        """Hear a point of a running trial's curves, and say whether the trial is hopeless: it then ends as pruned."""
         ...
 
     def tell(self, outcome: Outcome) -> None:

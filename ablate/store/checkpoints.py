@@ -54,19 +54,14 @@ class Checkpoints:
         self._folder = folder
         self._pointer = f"{folder}/latest.json"
 
-    def save(self, step: int, state: Mapping[str, Any]) -> None:
-        """Write the state after `step`.
+    def save(self, step: int, state: Mapping[str, Any] | bytes) -> None:
+        """Write the state after `step`, or what `packed` made of it.
 
         Raises:
             StoreError: It cannot be written.
             TypeError: The state holds something that could not be read back without running code.
         """
-        import torch
-
-        _check_plain(state, "state")
-        buffer = io.BytesIO()
-        torch.save(dict(state), buffer)
-        content = buffer.getbuffer()
+        content = state if isinstance(state, bytes) else packed(state)
         digest = sha256(content).hexdigest()
         newest = _Entry(name=f"{step}-{digest[:_NUM_DIGITS]}.pt", step=step, sha256=digest)
         older = [entry for entry in self._entries() if entry.step < step][: NUM_KEPT - 1]
@@ -145,6 +140,20 @@ class Checkpoints:
         for name in self._medium.names(self._folder):
             if name.endswith(".pt") and name not in kept:
                 self._medium.delete(f"{self._folder}/{name}")
+
+
+def packed(state: Mapping[str, Any]) -> bytes:
+    """Write a state as a checkpoint has it; what it was made of may change afterwards.
+
+    Raises:
+        TypeError: It holds something that could not be read back without running code.
+    """
+    import torch
+
+    _check_plain(state, "state")
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    return buffer.getvalue()
 
 
 def _pointed(data: bytes | None, where: str) -> list[_Entry]:

@@ -24,7 +24,7 @@ _MOST_NAMES = 3
 def repair(
     medium: Medium,
     records: Records,
-    checkpoints: Callable[[str], Checkpoints],
+    checkpoints: Callable[[str], Checkpoints | None],
     trial_ids: Collection[str] | None,
 ) -> list[str]:
     """Repair what stands in the way of a run.
@@ -34,7 +34,7 @@ def repair(
     Args:
         medium: The store's.
         records: The store's.
-        checkpoints: Those of a trial.
+        checkpoints: Those of a trial, `None` where they are of use after its end.
         trial_ids: The trials to look at; by default all.
 
     Returns:
@@ -58,15 +58,17 @@ def repair(
     return told
 
 
-def _dropped(medium: Medium, records: Records, checkpoints: Callable[[str], Checkpoints], trial_id: str) -> bool:
+def _dropped(medium: Medium, records: Records, checkpoints: Callable[[str], Checkpoints | None], trial_id: str) -> bool:
     """Remove the checkpoints of a trial that finished and was ended before it could; say whether there were any."""
     names = [] if medium.is_remote else medium.names(f"trials/{trial_id}/checkpoints")
     if not any(name == "latest.json" or name.endswith(".pt") for name in names):
         return False
     if not records.finished([trial_id]):
         return False
-    checkpoints(trial_id).drop()
-    return True
+    spare = checkpoints(trial_id)
+    if spare is not None:
+        spare.drop()
+    return spare is not None
 
 
 def _of_trial(medium: Medium, records: Records, trial_id: str) -> Iterator[str]:

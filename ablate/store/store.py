@@ -129,7 +129,7 @@ class Store:
         Raises:
             StoreError: The store cannot be read or written.
         """
-        return repair(self._medium, self._endings, self._checkpoints, trial_ids)
+        return repair(self._medium, self._endings, self._spare_checkpoints, trial_ids)
 
     def write_spec(self, spec: TrialSpec) -> None:
         """Keep what decides a trial, and its resources; once it is there as it is, nothing is written.
@@ -212,10 +212,12 @@ class Store:
         if self.is_remote:
             self._belongings.begin(trial_id, attempt)
 
-    def finish(self, trial_id: str, attempt: int, outcome: Outcome, run: RunFacts) -> None:
+    def finish(
+        self, trial_id: str, attempt: int, outcome: Outcome, run: RunFacts, *, keeps_state: bool = False
+    ) -> None:
         """Write the record of an attempt, after all that it stands for. A trial has one finished record, ever.
 
-        Its checkpoints go once it is finished.
+        Its checkpoints go once it is finished, or pruned; not where others go on from its last state.
 
         Raises:
             StoreError: The attempt was overtaken, the trial is finished already, or the store cannot be written.
@@ -228,11 +230,11 @@ class Store:
         elif self.is_remote:
             self._belongings.bring_log(trial_id, attempt)
         self._endings.write(outcome, run)
-        if is_finished:
+        if outcome.status in (Status.FINISHED, Status.PRUNED) and not keeps_state:
             try:
                 self._checkpoints(trial_id).drop()
             except StoreError as error:
-                warnings.warn(f"checkpoints of a finished trial are left: {error}", stacklevel=2)
+                warnings.warn(f"checkpoints of a trial that has ended are left: {error}", stacklevel=2)
 
     def record(self, trial_id: str) -> Record | None:
         """Give the record of the last attempt that ended, or `None`; a damaged one is warned of, and is none.
@@ -315,8 +317,8 @@ class Store:
             self._lines.setdefault(key, self._medium.lines(f"trials/{trial_id}/{name}", check))
         return self._lines[key]
 
-    def save_checkpoint(self, trial_id: str, attempt: int, step: int, state: Mapping[str, Any]) -> None:
-        """Write the state after `step`; the last two are kept.
+    def save_checkpoint(self, trial_id: str, attempt: int, step: int, state: Mapping[str, Any] | bytes) -> None:
+        """Write the state after `step`, or what `packed` made of it; the last two are kept.
 
         Raises:
             StoreError: The attempt was overtaken, or the store cannot be written.
@@ -335,6 +337,13 @@ class Store:
     def checkpoint_step(self, trial_id: str) -> int | None:
         """Give the step of the newest checkpoint, or `None`; torch is not needed for it."""
         return self._checkpoints(trial_id).latest_step()
+
+    def _spare_checkpoints(self, trial_id: str) -> Checkpoints | None:
+        """Give the checkpoints of a trial that are of no use once it is finished; `None` where they may be of use."""
+        try:
+            return None if self.read_spec(trial_id).keeps_state else self._checkpoints(trial_id)
+        except StoreError:
+            return None
 
     def _checkpoints(self, trial_id: str) -> Checkpoints:
         return Checkpoints(self._medium, f"trials/{trial_id}/checkpoints")

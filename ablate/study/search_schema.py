@@ -29,8 +29,16 @@ class ParameterEntry(StrictModel):
 class SamplerEntry(StrictModel):
     """Who proposes configurations."""
 
-    name: Key = Field(description="tpe, random, grid, cmaes, gp, qmc or nsga2.")
+    name: Key = Field(description="tpe, random, grid, cmaes, gp, qmc, nsga2 or pbt.")
     seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of its random draws; every arm has the same.")
+    population: int | None = Field(default=None, description="pbt: configurations that are trained side by side.")
+    generations: int | None = Field(default=None, description="pbt: the parts that each training is cut into.")
+    length: Key | None = Field(
+        default=None, description="pbt: the task's parameter that says how long it trains in all, by dotted key."
+    )
+    quantile: Number | None = Field(
+        default=None, description="pbt: the part of a generation that gives up for the best as large a part; 0.25."
+    )
 
 
 class PrunerEntry(StrictModel):
@@ -73,9 +81,13 @@ class SearchEntry(StrictModel):
     pruner: Annotated[Annotated[Key, Tag("one")] | Annotated[PrunerEntry, Tag("many")], Discriminator(form_of)] = Field(
         default="none", description="Who ends hopeless trials early: a name, or a name with settings."
     )
-    budget: Annotated[
-        Annotated[int, Field(ge=1), Tag("one")] | Annotated[BudgetEntry, Tag("many")], Discriminator(form_of)
-    ] = Field(description="Number of configurations, or several limits of which the first one counts.")
+    budget: (
+        Annotated[Annotated[int, Field(ge=1), Tag("one")] | Annotated[BudgetEntry, Tag("many")], Discriminator(form_of)]
+        | None
+    ) = Field(
+        default=None,
+        description="Number of configurations, or several limits of which the first one counts; pbt needs none.",
+    )
     metric: Annotated[
         Annotated[Key, Tag("one")] | Annotated[list[Key], Field(min_length=1), Tag("many")], Discriminator(form_of)
     ] = Field(description="The metric to improve, on validation data; several for nsga2.")

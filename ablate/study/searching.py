@@ -5,19 +5,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
+from math import log2
 
 from ablate.errors import Fault
 from ablate.search.model import (
     MULTI_OBJECTIVE,
+    OVER_SEEDS,
     PRUNERS,
     SAMPLERS,
     Budget,
     Objective,
     Parameter,
+    Population,
     Pruner,
     Sampler,
     Search,
 )
+from ablate.study.population import population_faults, read_population
 from ablate.study.schema import StudyFile
 from ablate.study.search_schema import (
     BudgetEntry,
@@ -62,21 +66,24 @@ def read_search(entry: StudyFile, file: YamlFile, faults: list[Fault]) -> Search
     found += _sampler_faults(sampler, given, file)
     found += _metric_faults(entry, given, metrics, sampler.name, file)
     found += _other_faults(entry, given, pruner, file)
+    found += population_faults(sampler, given, file)
     faults += found
     if found:
         return None
     better = {metric.name: metric.better for metric in entry.metrics}
+    population = read_population(sampler)
     return Search(
         per=given.per,
         space=tuple(_in_order(given.space)),
         sampler=Sampler(name=sampler.name, seed=sampler.seed),
         pruner=_pruner(pruner, metrics[0]),
-        budget=_budget(given.budget),
+        budget=_budget(given.budget, population),
         objectives=tuple(Objective(metric=name, better=better[name]) for name in metrics),
         seeds=_seeds(given.seeds),
         parallel=given.parallel,
         warm_start=tuple(given.warm_start),
         storage=given.storage,
+        population=population,
     )
 
 
@@ -194,7 +201,7 @@ def _other_faults(entry: StudyFile, given: SearchEntry, pruner: PrunerEntry, fil
         message = f"no pruner is called {quoted(pruner.name)}; {expected_one_of(pruner.name, PRUNERS)}"
         yield file.fault(place, message)
     elif pruner.name != "none":
-        yield file.fault("search.pruner", "trials are not ended early yet: leave it out, or take `none`")
+        yield from _pruner_faults(given, pruner, file)
     if pruner.metric is not None and _TEST.search(pruner.metric):
         message = f"'{pruner.metric}' is measured on test data: a search learns from validation data only"
         yield file.fault("search.pruner.metric", message)
@@ -233,6 +240,21 @@ def _parameter(key: str, entry: ParameterEntry, space: Mapping[str, ParameterEnt
     )
 
 
+def _pruner_faults(given: SearchEntry, pruner: PrunerEntry, file: YamlFile) -> Iterator[Fault]:
+    """Find pruners that can do nothing: with several metrics, or with too few seeds for their test."""
+    if isinstance(given.metric, list) and len(given.metric) > 1:
+        yield file.fault("search.pruner", f"a pruner looks at one metric, and the search has {len(given.metric)}")
+    if pruner.name != OVER_SEEDS:
+        return
+    number, needed = len(_seeds(given.seeds)), 2 + int(-log2(pruner.p_threshold))
+    if number < needed:
+        message = (
+            f"{OVER_SEEDS} compares configurations seed by seed: of {number} seeds none could be saved, as its p value "
+            f"comes below {pruner.p_threshold:g} after {needed - 1} at the earliest; expected at least {needed} seeds"
+        )
+        yield file.fault("search.pruner", message)
+
+
 def _pruner(entry: PrunerEntry, metric: str) -> Pruner:
     return Pruner(
         name=entry.name,
@@ -244,8 +266,10 @@ def _pruner(entry: PrunerEntry, metric: str) -> Pruner:
     )
 
 
-def _budget(entry: int | BudgetEntry) -> Budget:
-    if isinstance(entry, int):
+def _budget(entry: int | BudgetEntry | None, population: Population | None) -> Budget:
+    if population is not None:
+        return Budget(trials=population.size * population.generations)
+    if entry is None or isinstance(entry, int):
         return Budget(trials=entry)
     return Budget(trials=entry.trials, hours=entry.hours, no_improvement=entry.no_improvement)
 

@@ -68,6 +68,15 @@ def num_declared(kind: type[Any], place: Sequence[str]) -> int:
     return 1 + num_declared(inner, place[1:]) if inner is not None else len(place)
 
 
+def type_at(kind: type[Any], place: Sequence[str]) -> Any:
+    """Give the declared type at a place, without what annotates it; `None` where none is declared."""
+    annotation = declared(kind).get(place[0])
+    if len(place) > 1:
+        inner = dataclass_in(annotation)
+        return None if inner is None else type_at(inner, place[1:])
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
 def literal_places(kind: type[Any], values: frozenset[str]) -> Iterator[tuple[str, ...]]:
     """Find the fields inside a dataclass whose declared type is a `Literal` of exactly these values."""
     for name, annotation in declared(kind).items():

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, is_typeddict
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
 from ablate.errors import Fault, StudyError
-from ablate.target.fields import fields_at, literal_places, num_declared
+from ablate.target.fields import fields_at, literal_places, num_declared, type_at
 from ablate.wording import did_you_mean
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -53,6 +53,10 @@ class Task:
     def num_declared(self, place: Sequence[str]) -> int:
         """Count how many keys of a place are declared, from the outside in; all of them where the task takes it."""
         return num_declared(self.parameters, place)
+
+    def type_at(self, place: Sequence[str]) -> Any:
+        """Give the declared type of the parameter at a place; `None` where none is declared."""
+        return type_at(self.parameters, place)
 
     def places_of(self, *values: str) -> list[tuple[str, ...]]:
         """List the places of the parameters whose declared type is a `Literal` of exactly these values."""

@@ -60,13 +60,14 @@ class Limits:
         with self._lock:
             self._over.set()
 
-    def after(self, on_report: Callable[[Report], None]) -> Callable[[Report], None]:
+    def after(self, on_report: Callable[[Report], bool]) -> Callable[[Report], bool]:
         """Give `on_report` with a check behind it, which raises `LimitExceeded`."""
 
-        def checked(report: Report) -> None:
-            on_report(report)
+        def checked(report: Report) -> bool:
+            is_over = on_report(report)
             if self._error is not None:
                 raise LimitExceeded(self._error)
+            return is_over
 
         return checked
 

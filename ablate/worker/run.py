@@ -10,7 +10,14 @@ from ablate.store import Store
 from ablate.target import companion_path, instantiate, instantiate_stacked
 from ablate.trial import Outcome, Report, Status, TrialSpec
 from ablate.worker.capture import captured
-from ablate.worker.context import CHECKPOINT_INTERVAL_S, StopTrial, TrialContext, as_metrics, num_threads
+from ablate.worker.context import (
+    CHECKPOINT_INTERVAL_S,
+    EndedByDriver,
+    StopTrial,
+    TrialContext,
+    as_metrics,
+    num_threads,
+)
 from ablate.worker.isolation import clean_process
 from ablate.worker.limits import LimitExceeded, Limits
 from ablate.worker.rounds import Rounds
@@ -25,7 +32,7 @@ def run_trial(
     trial_id: str,
     attempt: int,
     *,
-    on_report: Callable[[Report], None],
+    on_report: Callable[[Report], bool],
     stopping: Callable[[], bool],
     device: str | None = None,
     checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S,
@@ -48,7 +55,7 @@ def run_trials(
     store: Store,
     attempts: Sequence[tuple[str, int]],
     *,
-    on_report: Callable[[Report], None],
+    on_report: Callable[[Report], bool],
     stopping: Callable[[], bool],
     device: str | None = None,
     checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S,
@@ -63,7 +70,8 @@ def run_trials(
     Args:
         store: Holds the trials' specifications and takes all they give.
         attempts: Id of each trial, and its claimed number.
-        on_report: Takes each point of the curves, after it is stored.
+        on_report: Takes each point of the curves, after it is stored; says whether the driver ends the trials with it.
+            Then they come back as pruned, and the driver writes their records.
         stopping: Asked at each report: should the trials save their state and end?
         device: Where to compute; by default `cuda` where the trials ask for a GPU and there is one, else `cpu`.
         checkpoint_interval_s: Least time between two checkpoints.
@@ -89,7 +97,9 @@ def run_trials(
             )
             found = _run(stack, limits, make_trial, device)
             stack.conclude(capture, found)
-        done |= {outcome.trial_id: outcome for outcome in stack.recorded(found)}
+        if found[0].status is not Status.PRUNED:
+            found = stack.recorded(found)
+        done |= {outcome.trial_id: outcome for outcome in found}
     return [done[trial_id] for trial_id, _ in attempts]
 
 
@@ -131,6 +141,8 @@ def _called(stack: Stack, call: Callable[[], object]) -> list[Outcome]:
     try:
         with process:
             metrics = _metrics(stack, call())
+    except EndedByDriver:
+        return stack.outcomes(Status.PRUNED)
     except StopTrial:
         return stack.outcomes(Status.INTERRUPTED)
     except SystemExit as error:

@@ -79,7 +79,7 @@ class Stack:
         """
         seconds = time.perf_counter() - self._start_s
         ended = datetime.now(UTC).isoformat()
-        for outcome in outcomes:
+        for outcome, spec in zip(outcomes, self.specs, strict=True):
             run = RunFacts(
                 attempt=outcome.attempt,
                 started=self._started,
@@ -90,7 +90,7 @@ class Stack:
                 versions=_versions(),
                 num_stacked=len(outcomes),
             )
-            self._store.finish(outcome.trial_id, outcome.attempt, outcome, run)
+            self._store.finish(outcome.trial_id, outcome.attempt, outcome, run, keeps_state=spec.keeps_state)
         return [replace(outcome, seconds=seconds) for outcome in outcomes]
 
     def give_up(self, error: str) -> None:

@@ -1,7 +1,7 @@
 """Tasks, a proposer and a recorder that the backends' contract suite runs with."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -154,6 +154,7 @@ class ListProposer:
         self.outcomes: dict[str, Outcome] = {}
         self.told: list[Outcome] = []
         self.running = 0
+        self.is_hopeless: Callable[[Report], bool] = lambda report: False
 
     def ask(self) -> TrialSpec | Answer:
         for spec in self.waiting:
@@ -163,6 +164,9 @@ class ListProposer:
                 self.running += 1
                 return spec
         return WAIT if self.running else DONE
+
+    def reported(self, report: Report) -> bool:
+        return self.is_hopeless(report)
 
     def tell(self, outcome: Outcome) -> None:
         self.running -= 1
@@ -214,11 +218,14 @@ def _spec(
     )
 
 
-def _run(backend, store: Path, specs, *, listener=None, stopping=lambda: False) -> SimpleNamespace:
+def _run(
+    backend, store: Path, specs, *, listener=None, stopping=lambda: False, is_hopeless=lambda report: False
+) -> SimpleNamespace:
     trials = Store(store)
     for spec in specs:
         trials.write_spec(spec)
     proposer, listener = ListProposer(specs), listener or Listener()
+    proposer.is_hopeless = is_hopeless
     backend.run(proposer, listener, store=store, stopping=stopping)
     return SimpleNamespace(store=trials, listener=listener, told=proposer.told, outcomes=proposer.outcomes)
 

@@ -159,6 +159,31 @@ def test_stopped_in_the_middle_and_started_again_ends_in_the_same_bits(backend, 
     assert points == [(point.step, point.metrics) for point in done.store.curves(spec.id)]
 
 
+def test_a_hopeless_trial_ends_as_pruned_with_the_report_that_showed_it(backend, contract, trials, tmp_path):
+    hopeless, other = trials.numbers, contract.spec("numbers", slope=0.3, num_steps=20, seed=5)
+    after = contract.spec("instant", index=0)
+    run = contract.run(
+        backend,
+        tmp_path,
+        [hopeless, other, after],
+        is_hopeless=lambda report: report.trial_id == hopeless.id and report.step >= 7,
+    )
+    assert {id_: str(outcome.status) for id_, outcome in run.outcomes.items()} == {
+        hopeless.id: "pruned",
+        other.id: "finished",
+        after.id: "finished",
+    }
+    assert len(run.told) == 3
+    record = run.store.record(hopeless.id)
+    assert (record.status, record.metrics, record.run.attempt) == (Status.PRUNED, {}, 1)
+    assert record.run.seconds > 0
+    assert [point.step for point in run.store.curves(hopeless.id)] == list(range(1, 8))
+    assert run.store.load_checkpoint(hopeless.id) is None
+    assert run.store.finished([hopeless.id]) == set()
+    again = contract.run(backend, tmp_path, [hopeless])
+    assert again.told[0].status is Status.FINISHED  # for somebody who wants it all the same
+
+
 def test_nothing_starts_once_a_stop_was_asked_for(backend, contract, trials, tmp_path):
     run = contract.run(backend, tmp_path, [trials.stage], stopping=lambda: True)
     assert run.listener.events == []

@@ -118,6 +118,16 @@ def _ends(done: SimpleNamespace, specs: list[TrialSpec]) -> list[tuple[Status, i
     return [(done.outcomes[spec.id].status, done.outcomes[spec.id].attempt) for spec in specs]
 
 
+def test_a_stack_ends_as_pruned_once_all_of_it_is_hopeless(contract, make, backend, tmp_path):
+    specs = make("run", range(3), stack_seeds=3, num_steps=NUM_STEPS)
+    since = {spec.id: 3 + 2 * seed for seed, spec in enumerate(specs)}
+    run = contract.run(backend, tmp_path, specs, is_hopeless=lambda report: report.step >= since[report.trial_id])
+    for spec in specs:
+        assert run.outcomes[spec.id].status is Status.PRUNED
+        assert [point.step for point in run.store.curves(spec.id)] == list(range(1, 8))
+    assert _num_stacked(run.store, specs) == [3, 3, 3]
+
+
 def test_stacked_seeds_leave_what_separate_ones_leave(done, apart):
     for spec in (*done.stages, *done.arm):
         assert _left(done.store, spec) == _left(apart, spec)

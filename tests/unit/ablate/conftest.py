@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from ablate.search.ledger import Ledger
 from ablate.search.proposer import DONE, WAIT
 from ablate.store import RunFacts, Store
 from ablate.study.load import load_study
-from ablate.trial import Outcome, Status, TrialSpec
+from ablate.trial import Outcome, Report, Status, TrialSpec
 
 SEARCH = """\
 search:
@@ -50,6 +50,8 @@ class SearchDriver:
         self.plan, self.store, self.num_slots = plan, store, num_slots
         self.draws = random.Random(seed)
         self.fails: Callable[[TrialSpec], bool] = lambda spec: False
+        self.curve: Callable[[TrialSpec], list[float]] = lambda spec: []
+        """The errors that a trial reports on its way, at steps 1, 2, 3..."""
         self.proposed: list[TrialSpec] = []
 
     def run(self, most: int = 10_000) -> bool:
@@ -65,11 +67,26 @@ class SearchDriver:
                 assert proposer.ask() is DONE
                 return True
             assert len(running) == self.num_slots or proposer.ask() in {WAIT, DONE}
-            proposer.tell(self.end(running.pop(self.draws.randrange(len(running)))))
+            spec = running.pop(self.draws.randrange(len(running)))
+            attempt = self.store.claim(spec.id)
+            is_pruned = any(proposer.reported(report) for report in self.reports(spec, attempt))
+            proposer.tell(self.pruned(spec, attempt) if is_pruned else self.end(spec, attempt))
         return False
 
-    def end(self, spec: TrialSpec) -> Outcome:
-        attempt = self.store.claim(spec.id)
+    def reports(self, spec: TrialSpec, attempt: int) -> Iterator[Report]:
+        if spec.parameters.get("method", {}).get("evaluate_on") == "validation":
+            for step, error in enumerate(self.curve(spec), start=1):
+                report = Report(trial_id=spec.id, attempt=attempt, step=step, metrics={"error": error})
+                self.store.append_report(report)
+                yield report
+
+    def pruned(self, spec: TrialSpec, attempt: int) -> Outcome:
+        outcome = Outcome(trial_id=spec.id, attempt=attempt, status=Status.PRUNED)
+        facts = RunFacts(attempt=attempt, started="", ended="", seconds=0.5, host="", python="")
+        self.store.finish(spec.id, attempt, outcome, facts)
+        return outcome
+
+    def end(self, spec: TrialSpec, attempt: int) -> Outcome:
         failed = self.fails(spec)
         method = spec.parameters.get("method", {})
         error = abs(method.get("sigma_mm", 0.0) - 10.0) + method.get("num_steps", 0) + (spec.seed or 0) / 1000

@@ -1,6 +1,6 @@
 import pytest
 
-from ablate.wording import did_you_mean, expected_one_of, quoted
+from ablate.wording import did_you_mean, expected_one_of, quoted, without_password
 
 
 def test_the_nearest_name_is_suggested_and_no_far_one() -> None:
@@ -22,3 +22,18 @@ def test_what_is_allowed_is_listed() -> None:
 )
 def test_values_are_shown_as_yaml_has_them_and_cut(value: object, shown: str) -> None:
     assert quoted(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql+psycopg://me:s3cret@host:5432/name", "postgresql+psycopg://...@host:5432/name"),
+        ("postgresql://me:s3/cr@et@host/name", "postgresql://...@host/name"),
+        ("postgresql://host/name?user=me&password=s3cret&x=1", "postgresql://host/name?user=me&password=...&x=1"),
+        ("sqlite:////home/me@work/mlflow.db", "sqlite:////home/me@work/mlflow.db"),
+        ("http://host:5000", "http://host:5000"),
+        ("runs/a@b", "runs/a@b"),
+    ],
+)
+def test_an_address_is_shown_without_who_logs_in_there(url: str, shown: str) -> None:
+    assert without_password(url) == shown

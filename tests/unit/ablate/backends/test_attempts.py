@@ -29,9 +29,13 @@ class OneByOne:
     def __init__(self, *answers) -> None:
         self.answers = list(answers)
         self.told: list[Outcome] = []
+        self.hopeless: set[str] = set()
 
     def ask(self):
         return self.answers.pop(0) if self.answers else DONE
+
+    def reported(self, report):
+        return report.trial_id in self.hopeless
 
     def tell(self, outcome):
         self.told.append(outcome)

@@ -31,9 +31,13 @@ class OneByOne:
     def __init__(self) -> None:
         self.answers: deque[TrialSpec | Answer] = deque()
         self.told: dict[str, Outcome] = {}
+        self.hopeless: set[str] = set()
 
     def ask(self):
         return self.answers.popleft() if self.answers else DONE
+
+    def reported(self, report):
+        return report.trial_id in self.hopeless
 
     def tell(self, outcome):
         self.told[outcome.trial_id] = outcome

@@ -78,7 +78,7 @@ def test_so_many_configurations_at_a_time_as_the_study_says(make_search: Any, dr
     stages = [answer for answer in iter(proposer.ask, WAIT) if isinstance(answer, TrialSpec)]
     searched = [spec for spec in stages if spec.task.endswith(":run") and spec.seed >= 1000]
     for spec in stages:
-        proposer.tell(driver.end(spec))
+        proposer.tell(driver.end(spec, driver.store.claim(spec.id)))
     assert searched == []
     assert len(Ledger(store, "toy", plan.searches[0].key).entries()) == 1
 

@@ -1,7 +1,9 @@
 """The sampler behind the search: equal to bare Optuna one at a time, and rebuilt from what it was asked and told."""
 
+import math
 import random
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import optuna
@@ -36,8 +38,8 @@ def value(given) -> float:
     return (given.get("x", 0.0) - 1) ** 2 + given.get("y", 0.0) + given.get("n", 0) + (given.get("kind") == "a")
 
 
-def bare(space, function, seed: int, number: int) -> list[tuple[dict, float]]:
-    """What a person would write with Optuna alone."""
+def bare(space, function, number: int, sampler: optuna.samplers.BaseSampler) -> list[tuple[dict, float | None]]:
+    """What a person would write with Optuna alone; without a value where the function gives no number."""
 
     def objective(trial: optuna.Trial) -> float:
         given = {}
@@ -51,20 +53,51 @@ def bare(space, function, seed: int, number: int) -> list[tuple[dict, float]]:
                     given[one.key] = trial.suggest_float(one.key, one.low, one.high, log=one.log)
         return function(given)
 
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    study = optuna.create_study(sampler=sampler)
     study.optimize(objective, n_trials=number)
     return [(trial.params, trial.value) for trial in study.trials]
+
+
+def one_at_a_time(search: Search, function, number: int) -> list[tuple[dict, float | None]]:
+    suggester, found = Suggester(search), []
+    for _ in range(number):
+        place, parameters = suggester.ask()
+        came_out = function(parameters)
+        failed = math.isnan(came_out)
+        suggester.tell(place, State.FAILED if failed else State.TOLD, None if failed else [came_out])
+        found.append((parameters, None if failed else came_out))
+    return found
 
 
 @pytest.mark.parametrize("name", ["branin", "hartmann", "conditional"])
 def test_one_at_a_time_it_proposes_what_bare_optuna_proposes(known: SimpleNamespace, name: str) -> None:
     space, function = known.cases[name]
-    suggester, found = Suggester(known.search(space, seed=7)), []
-    for _ in range(60):
-        number, parameters = suggester.ask()
-        suggester.tell(number, State.TOLD, [function(parameters)])
-        found.append((parameters, function(parameters)))
-    assert found == bare(space, function, seed=7, number=60)
+    theirs = bare(space, function, 60, optuna.samplers.TPESampler(seed=7))
+    assert one_at_a_time(known.search(space, seed=7), function, 60) == theirs
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("random", optuna.samplers.RandomSampler),
+        ("cmaes", partial(optuna.samplers.CmaEsSampler, warn_independent_sampling=False)),
+        ("qmc", partial(optuna.samplers.QMCSampler, scramble=True, warn_independent_sampling=False)),
+    ],
+)
+def test_so_do_the_other_samplers(known: SimpleNamespace, name: str, make) -> None:
+    theirs = bare(NUMBERS, value, 40, make(seed=7))
+    assert one_at_a_time(known.search(NUMBERS, name, seed=7), value, 40) == theirs
+
+
+def test_a_failed_configuration_counts_as_it_does_for_bare_optuna(known: SimpleNamespace) -> None:
+    space, function = known.cases["branin"]
+
+    def fails(given) -> float:
+        return math.nan if given["x"] > 5 else function(given)
+
+    ours = one_at_a_time(known.search(space, seed=3), fails, 40)
+    assert ours == bare(space, fails, 40, optuna.samplers.TPESampler(seed=3))
+    assert 0 < [came_out for _, came_out in ours].count(None) < 40
 
 
 class Driver:

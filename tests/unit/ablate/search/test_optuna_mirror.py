@@ -7,8 +7,10 @@ from types import SimpleNamespace
 
 import optuna
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from ablate.errors import StoreError
+from ablate.search import optuna_mirror
 from ablate.search.history import Entry, State
 from ablate.search.optuna_mirror import Mirror
 
@@ -66,6 +68,24 @@ def test_drivers_that_share_a_database_learn_from_each_other(known: SimpleNamesp
     assert list(again.others(5)) == []
     again.write(learnt)  # is there already
     assert len(trials(url)) == 2
+
+
+def test_a_driver_that_finds_another_one_making_the_tables_comes_again(
+    known: SimpleNamespace, tmp_path: Path, monkeypatch
+) -> None:
+    url, tries = f"sqlite:///{tmp_path}/optuna.db", []
+
+    def open_once_made(storage: str) -> optuna.storages.RDBStorage:
+        tries.append(storage)
+        if len(tries) == 1:
+            raise IntegrityError("CREATE TABLE studies", None, Exception("duplicate key"))
+        return optuna.storages.RDBStorage(storage)
+
+    monkeypatch.setattr(optuna_mirror, "RDBStorage", open_once_made)
+    monkeypatch.setattr(optuna_mirror, "_PAUSES_S", (0.0,))
+    Mirror(known.search(), "s", url, driver="a").write(TOLD)
+    assert tries == [url, url]
+    assert len(trials(url)) == 1
 
 
 def test_a_database_leaves_the_loggers_as_they_are(known: SimpleNamespace, tmp_path: Path, monkeypatch) -> None:

@@ -138,7 +138,7 @@ def undisturbed(location: str) -> tuple[dict[str, object], int]:
     return outcome_of(Store(place)), len(faults.calls)
 
 
-@pytest.mark.filterwarnings("ignore:checkpoints of a finished trial are left")
+@pytest.mark.filterwarnings("ignore:checkpoints of a trial that has ended are left")
 @pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.name.lower())
 def test_at_every_call_nothing_is_lost_but_the_write_in_flight(location: str, fault: Fault) -> None:
     expected, num_calls = undisturbed(location)
