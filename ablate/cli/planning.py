@@ -37,7 +37,8 @@ def check(study: StudyFile, overrides: Overrides = None, as_json: JsonOption = F
         return ExitCode.DONE
     seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}" if found.seeds else "without seeds"
     more = f", and {num_search_trials(found.study)} of the search" if found.searches else ""
-    print(f"{study}: right: {len(found.specs)} trials{more}, {len(found.study.arms)} arms, {seeds}")
+    arms = f"{len(found.study.arms)} arm{'s' * (len(found.study.arms) != 1)}"
+    print(f"{study}: right: {len(found.specs)} trials{more}, {arms}, {seeds}")
     return ExitCode.DONE
 
 

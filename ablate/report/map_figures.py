@@ -155,7 +155,7 @@ def _contour(axes: Axes, found: SearchMap) -> None:
         axes.scatter(_column(dots, x), _column(dots, y), **own)
     _set_axis(axes, found.axes[x], "x")
     _set_axis(axes, found.axes[y], "y")
-    axes.set_title(f"{found.values[0].name}, blue is better", loc="left", fontsize=9)
+    axes.set_title(f"{found.values[0].name}\nblue is better", loc="left", fontsize=9)
     axes.grid(visible=False)
 
 

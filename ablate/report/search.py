@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from ablate.analysis.comparison import ComparisonRow
 from ablate.analysis.contrasts import Contrast, Verdict
-from ablate.analysis.searches import SearchAnalysis, SearchResult
+from ablate.analysis.intervals import Estimate
+from ablate.analysis.searches import Moved, SearchAnalysis, SearchResult
 from ablate.plan.model import Plan
 from ablate.plan.search_lines import budget_text, search_line
 from ablate.report.importance import importance_sentences, importance_tables
-from ablate.report.numbers import duration, p_value, seeds_text
+from ablate.report.numbers import decimals_for, duration, fixed, interval, p_value, seeds_text
 from ablate.report.search_text import TextTable, setting_text, settings_text, short_names
+from ablate.report.tables import shown
 from ablate.search.history import Entry, State
 from ablate.study.model import Metric, Study
 
@@ -52,7 +55,8 @@ def _sentences(plan: Plan, found: SearchAnalysis) -> Iterator[str]:
     search = found.search
     yield f"Search by {search_line(plan).removeprefix('search: ')}."
     fresh = f"fresh seeds {seeds_text(plan.seeds)}" if plan.seeds else "the task, which takes no seed,"
-    seeds = f"seeds {seeds_text(search.seeds)} of validation data" if plan.seeds else "validation data"
+    plural = "s" * (len(search.seeds) > 1)
+    seeds = f"seed{plural} {seeds_text(search.seeds)} of validation data" if plan.seeds else "validation data"
     yield f"Settings were chosen on {seeds}; the tables show what won, run with {fresh} on test data, and nothing else."
     budgets = {(len(result.own), budget_text(search.budget)) for result in found.results}
     if search.per == "arm" and len(budgets) == 1:
@@ -90,61 +94,77 @@ def _fairness(found: SearchAnalysis, study: Study) -> TextTable:
 
 def _gains(found: SearchAnalysis, study: Study) -> Iterator[TextTable]:
     """Say what tuning changed, arm by arm."""
-    rows = [_gain(row) for row in found.gains.rows if row.a is not None and row.b is not None]
-    if rows:
+    by_metric: dict[str, list[ComparisonRow]] = {}
+    for row in found.gains.rows:
+        if row.a is not None and row.b is not None:
+            by_metric.setdefault(_metric(row.metric), []).append(row)
+    if by_metric:
         yield TextTable(
             title="Tuned against untuned",
             head=("metric", "arm", "verdict", "untuned", "tuned", "difference", "95 % interval", "p (Holm)"),
-            rows=tuple(rows),
+            rows=tuple(chain.from_iterable(_gain_rows(name, rows) for name, rows in by_metric.items())),
             caption="Tuned minus untuned on the same fresh seeds and test data, paired by seed; p is Holm-adjusted "
             "over the arms on one metric.",
             num_text=3,
         )
 
 
-def _gain(row: ComparisonRow) -> tuple[str, ...]:
-    assert row.a is not None
-    assert row.b is not None
-    difference = "" if row.difference is None else f"{row.difference:+.4g}"
-    span = "" if row.interval is None else f"[{row.interval.low:+.4g}, {row.interval.high:+.4g}]"
-    values = (f"{row.b.mean:.4g}", f"{row.a.mean:.4g}", difference, span, p_value(row.p_holm))
-    return (_metric(row.metric), row.arm, str(row.verdict), *values)
+def _gain_rows(name: str, rows: Sequence[ComparisonRow]) -> Iterator[tuple[str, ...]]:
+    """Lay out one metric, each column with decimals of its own."""
+    sides = decimals_for(side for row in rows for side in (row.a, row.b) if side is not None)
+    decimals = decimals_for(_difference(row) for row in rows)
+    for row in rows:
+        assert row.a is not None
+        assert row.b is not None
+        change = _difference(row)
+        values = (fixed(row.b.mean, sides), fixed(row.a.mean, sides), fixed(change.mean, decimals, sign=True))
+        yield (name, row.arm, str(row.verdict), *values, interval(change, decimals, sign=True), p_value(row.p_holm))
+        name = ""
+
+
+def _difference(row: ComparisonRow) -> Estimate:
+    assert row.difference is not None
+    span = row.interval
+    return Estimate(n=row.n, mean=row.difference, low=span.low if span else None, high=span.high if span else None)
 
 
 def _moved(found: SearchAnalysis, study: Study) -> Iterator[TextTable]:
     """Say how tuning moved the contrasts."""
     metrics = {metric.name: metric for metric in study.metrics}
-    rows = [
-        (
-            _metric(metrics[one.metric]),
-            one.arm,
-            f"{one.untuned.verdict} -> {one.tuned.verdict}" if one.untuned.verdict != one.tuned.verdict else "same",
-            *_contrast(one.untuned),
-            *_contrast(one.tuned),
-        )
-        for one in found.moved
-    ]
-    if rows:
-        changed = sum(row[2] != "same" for row in rows)
+    by_metric: dict[str, list[Moved]] = {}
+    for one in found.moved:
+        by_metric.setdefault(_metric(metrics[one.metric]), []).append(one)
+    if by_metric:
+        changed = sum(one.untuned.verdict != one.tuned.verdict for one in found.moved)
         turned = sum(_is_turned(one.untuned, one.tuned) for one in found.moved)
         yield TextTable(
             title="How tuning moved the contrasts",
             head=("metric", "arm", "verdict", "untuned difference", "interval", "tuned difference", "interval"),
-            rows=tuple(rows),
-            caption=f"Arm minus its reference, before and after both were tuned. {changed} of {len(rows)} verdicts "
-            f"changed; {turned} turned round.",
+            rows=tuple(chain.from_iterable(_moved_rows(name, rows) for name, rows in by_metric.items())),
+            caption=f"Arm minus its reference, before and after both were tuned. {changed} of {len(found.moved)} "
+            f"verdicts changed; {turned} turned round.",
             num_text=3,
         )
 
 
+def _moved_rows(name: str, rows: Sequence[Moved]) -> Iterator[tuple[str, ...]]:
+    """Lay out one metric, all its differences with the same decimals."""
+    sides = [(one, shown(one.untuned), shown(one.tuned)) for one in rows]
+    decimals = decimals_for(side for _, *both in sides for side in both if side is not None)
+    for one, *both in sides:
+        before, after = one.untuned.verdict, one.tuned.verdict
+        verdict = f"{before} -> {after}" if before != after else str(after)
+        cells = chain.from_iterable(_signed(side, decimals) for side in both)
+        yield (name, one.arm, verdict, *cells)
+        name = ""
+
+
+def _signed(found: Estimate | None, decimals: int) -> tuple[str, str]:
+    return (fixed(found.mean, decimals, sign=True), interval(found, decimals, sign=True)) if found else ("", "")
+
+
 def _is_turned(before: Contrast, after: Contrast) -> bool:
     return {before.verdict, after.verdict} == {Verdict.BETTER, Verdict.WORSE}
-
-
-def _contrast(one: Contrast) -> tuple[str, str]:
-    assert one.estimate is not None
-    span = "" if one.interval is None else f"[{one.interval.low:+.4g}, {one.interval.high:+.4g}]"
-    return f"{one.estimate.mean:+.4g}", span
 
 
 def _metric(metric: Metric) -> str:
