@@ -1,12 +1,20 @@
 """Alignments against scipy, and poses that are degenerate."""
 
 import numpy as np
+import pytest
 import torch
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 
-from core.geometry.alignment import align_scale, align_similarity
+from core.geometry import alignment
+from core.geometry.alignment import align_scale, align_similarity, nearest_rotation
+
+
+@pytest.fixture(autouse=True, params=["closed form", "svd"])
+def way(request, monkeypatch):
+    """Every fact holds for both ways to the rotation, which the size of the batch chooses between."""
+    monkeypatch.setattr(alignment, "MIN_CLOSED_FORM", 0 if request.param == "closed form" else 1_000_000)
 
 
 def poses(*shape, seed=0):
@@ -81,3 +89,54 @@ def test_the_scale_is_that_of_least_squares():
     target, source = poses(17), poses(17, seed=4)
     expected = np.linalg.lstsq(source.numpy().reshape(-1, 1), target.numpy().ravel(), rcond=None)[0][0]
     torch.testing.assert_close(align_scale(source, target), expected * source)
+
+
+def rotations(number, seed):
+    quaternions = torch.randn(number, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.from_numpy(Rotation.from_quat(quaternions.numpy()).as_matrix())
+
+
+@pytest.mark.parametrize(
+    "values", [(1, 0.5, 0.2), (1, 0.5, 0), (1, 1, 1), (1, 1e-3, 1e-5), (1, 0.7, -0.3), (1, 1e-6, 0)]
+)
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_the_nearest_rotation_is_as_exact_as_its_matrix_allows(values, size):
+    left, right = rotations(200, 0), rotations(200, 1)
+    matrices = size * (left * torch.tensor(values, dtype=torch.float64)) @ right.mT
+    found = nearest_rotation(matrices)
+    gap = values[1] + values[2]
+    torch.testing.assert_close(found, left @ right.mT, rtol=0, atol=1e-14 / gap)
+    torch.testing.assert_close(found @ found.mT, torch.eye(3).double().expand_as(found), rtol=0, atol=1e-14)
+    assert (torch.linalg.det(found) > 0).all()
+
+
+@pytest.mark.parametrize("values", [(0, 0, 0), (1, 0, 0), (1, 1, -1), (1, 0.5, -0.5)])
+def test_where_many_rotations_are_nearest_it_is_one_of_them(values):
+    matrices = (rotations(200, 0) * torch.tensor(values, dtype=torch.float64)) @ rotations(200, 1).mT
+    found = nearest_rotation(matrices)
+    torch.testing.assert_close((found * matrices).sum(dim=(1, 2)), torch.full((200,), float(sum(values))).double())
+    assert (torch.linalg.det(found) - 1).abs().max() < 1e-12
+
+
+def test_gradients_are_exact():
+    inputs = (poses(2, 6).requires_grad_(), poses(2, 6, seed=1).requires_grad_())
+    assert torch.autograd.gradcheck(align_similarity, inputs, eps=1e-3)
+
+
+def test_a_lost_pose_has_no_gradient_and_no_poses_are_fine():
+    source, target = poses(3, 6).requires_grad_(), poses(3, 6, seed=1)
+    target[1, 0, 0] = torch.inf
+    align_similarity(source, target).nansum().backward()
+    assert source.grad.isfinite().all()
+    assert (source.grad[1] == 0).all()
+    assert align_similarity(source[:0], target[:0]).shape == (0, 6, 3)
+
+
+def test_strided_input_and_float32_are_fine():
+    source, target = poses(5, 17), poses(5, 17, seed=1)
+    expected = align_similarity(source, target)
+    strided = source.mT.contiguous().mT
+    torch.testing.assert_close(align_similarity(strided, target), expected, rtol=0, atol=1e-9)
+    single = align_similarity(source.float(), target.float())
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), expected, rtol=0, atol=1e-2)
