@@ -1,4 +1,4 @@
-"""Soft-argmax: the expectation of pixel coordinates under a heatmap, differentiable everywhere."""
+"""Soft-argmax: the expectation of coordinates under a heatmap, of pixels or of voxels, differentiable everywhere."""
 
 import torch
 from torch.nn import functional
@@ -18,6 +18,21 @@ def soft_argmax(logits: Float[Tensor, "B J H W"], stride: int) -> Float[Tensor, 
     y_cells = torch.arange(height, device=logits.device, dtype=logits.dtype)
     cells = torch.stack([probability.sum(-2) @ x_cells, probability.sum(-1) @ y_cells], dim=-1)
     return (cells + 0.5) * stride - 0.5
+
+
+def soft_argmax_3d(logits: Float[Tensor, "*batch J X Y Z"]) -> Float[Tensor, "*batch J 3"]:
+    """Give the expected cell (x, y, z), counted from 0, under the softmax of each volume (Sun et al. 2018).
+
+    Means of coordinates need the three marginal distributions only, not a grid of all positions. For positions in
+    millimetres see `core.geometry.voxels.VoxelGrid.to_world`.
+    """
+    probability = logits.flatten(-3).softmax(-1).reshape(logits.shape)
+    columns = probability.sum(-1)
+    marginals = (columns.sum(-1), columns.sum(-2), probability.flatten(-3, -2).sum(-2))
+    cells = [
+        marginal @ torch.arange(marginal.shape[-1], device=logits.device, dtype=logits.dtype) for marginal in marginals
+    ]
+    return torch.stack(cells, dim=-1)
 
 
 def heatmap_cross_entropy(
