@@ -60,10 +60,11 @@ def correct_points(
             broadcasts. Zero corrects nothing.
         points_px: Images of the points in the first and in the second view.
     """
+    fundamental = fundamental[(None,) * (points_px.ndim - 1 - fundamental.ndim)].detach()
     is_finite = points_px.isfinite().all(dim=-1).all(dim=-2)
     is_finite = is_finite & fundamental.isfinite().all(dim=-1).all(dim=-1)[..., None]
     points = torch.where(is_finite[..., None, :, None], points_px, 0.0).double()
-    matrix = torch.where(fundamental.isfinite(), fundamental.detach(), 0.0).double()
+    matrix = torch.where(fundamental.isfinite(), fundamental, 0.0).double()
     shifts = _shortest_shifts(matrix, points.movedim((-3, -1), (0, 1)))
     corrected = points + shifts.movedim((0, 1), (-3, -1))
     return torch.where(is_finite[..., None, :, None], corrected, torch.nan).to(points_px.dtype)

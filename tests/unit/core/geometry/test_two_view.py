@@ -168,6 +168,14 @@ def test_the_scale_of_the_projections_has_no_meaning():
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-8)
 
 
+def test_one_matrix_serves_many_frames():
+    matrices, points_px, _ = noisy("court", 5.0, num_points=12)
+    F = fundamental_matrices(matrices)[0, 1]
+    frames = points_px.unflatten(1, (2, 2, 3)).movedim(0, -3)
+    found = correct_points(F, frames).movedim(-3, 0).flatten(1, 3)
+    torch.testing.assert_close(found, correct_points(F, points_px))
+
+
 def test_views_of_one_centre_correct_nothing():
     points_px = torch.rand(2, 5, 2, dtype=torch.float64)
     assert torch.equal(correct_points(torch.zeros(3, 3, dtype=torch.float64), points_px), points_px)
