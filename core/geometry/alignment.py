@@ -56,7 +56,7 @@ def nearest_rotation(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*b
     flat = matrices.reshape(-1, 3, 3).double()
     if len(flat) < MIN_CLOSED_FORM:
         return _rotation_by_svd(flat).view(matrices.shape).to(matrices.dtype)
-    size = flat.square().sum(dim=(-2, -1), keepdim=True).sqrt()
+    size = flat.detach().square().sum(dim=(-2, -1), keepdim=True).sqrt()  # the rotation does not depend on it
     unit = flat / torch.where(size > 0, size, 1.0)
     cofactors = torch.linalg.cross(unit[:, [1, 2, 0]], unit[:, [2, 0, 1]])
     determinant, minors = (unit[:, 0] * cofactors[:, 0]).sum(dim=-1), cofactors.square().sum(dim=(-2, -1))

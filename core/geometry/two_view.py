@@ -31,8 +31,9 @@ def triangulate_two_views(
 ) -> Float[Tensor, "*batch J 3"]:
     """Triangulate joints so that the sum of squared reprojection errors is smallest (Hartley & Sturm 1997).
 
-    The points are corrected, after which all linear methods agree; `triangulate_dlt` intersects the rays. Errors and
-    lost joints are its own. Gradients are exact for the points; through the correction the projections are constants.
+    The points are corrected, after which all linear methods agree, and `triangulate_dlt` intersects their rays: a joint
+    that it loses, or one with a NaN, comes back NaN without gradient, alone. Gradients are exact for the points;
+    through the correction the projections are constants.
 
     Args:
         projections: `K [R | t]` of the two views; maps world millimetres to pixels.
