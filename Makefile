@@ -8,11 +8,13 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # One thread per process: the workers share the cores, and results do not depend on how many there are.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
-# Benchmarks run without the annotation checks of the test suite.
-BENCH := --strict-markers --import-mode=importlib
+# Benchmarks run without the annotation checks of the test suite; what they measure is saved under .benchmarks.
+BENCH := --strict-markers --import-mode=importlib -rs
+SAVED := --benchmark-autosave --benchmark-columns=median,iqr,rounds --benchmark-name=short
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench chaos
@@ -32,8 +34,8 @@ lint: $(READY) ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## run the benchmarks
-	$(THREADS) $(BIN)/python -m pytest -q -m bench -o addopts="$(BENCH)" tests/bench $(ARGS)
+bench: $(PEERS) ## run the benchmarks and renew their table
+	$(THREADS) $(BIN)/python -m pytest -q -m bench -o addopts="$(BENCH)" $(SAVED) tests/bench $(ARGS)
 
 chaos: $(READY) ## run the tests that kill processes
 	$(BIN)/python -m pytest -q -m chaos tests/chaos $(ARGS)
@@ -43,4 +45,9 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) -e '.[dev]'
+	@touch $@
+
+# What only benchmarks compare with.
+$(PEERS): $(READY)
+	$(PIP) -e '.[bench]'
 	@touch $@

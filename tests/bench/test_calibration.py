@@ -18,7 +18,7 @@ from ablate.study.model import Adaptive, Metric
 from ablate.trial import Outcome, Status, TrialSpec
 from tests.studies import bare_study
 
-pytestmark = pytest.mark.bench
+pytestmark = [pytest.mark.bench, pytest.mark.long]
 
 NUM_STUDIES = 2_000
 MAX_SEEDS = 20
@@ -26,17 +26,6 @@ ARMS = ("reference", "a", "b", "c")
 DIFFERENCE_SD = math.sqrt(2.0)
 """Of an arm minus the reference, each with noise of sd 1 of its own."""
 WRONG = (Verdict.BETTER, Verdict.WORSE)
-
-
-@pytest.fixture
-def say(capsys):
-    """Print a figure although pytest captures what passing tests print."""
-
-    def write(text):
-        with capsys.disabled():
-            print(f"\n{text}")
-
-    return write
 
 
 def make_plan(adaptive):

@@ -25,7 +25,7 @@ from ablate.trial import Status, TrialSpec
 from ablate.worker import run_trial
 from ablate.worker.context import CHECKPOINT_INTERVAL_S
 
-pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.bench, pytest.mark.long, pytest.mark.timeout(3600)]
 
 PROJECT = Path(__file__).parents[2]
 NUM_PAIRS, NUM_DEFAULT_PAIRS = 5, 2
@@ -93,17 +93,6 @@ class Segments:
     cpu_s: np.ndarray
     saving_s: np.ndarray
     num_saves: np.ndarray
-
-
-@pytest.fixture
-def say(capsys):
-    """Print a figure although pytest captures what passing tests print."""
-
-    def write(text):
-        with capsys.disabled():
-            print(f"\n{text}")
-
-    return write
 
 
 @pytest.fixture

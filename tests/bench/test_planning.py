@@ -1,12 +1,14 @@
-"""How long 10,000 trials take to plan, and to plan again when they are done, beside a fixed loop of this machine.
+"""How long 10,000 trials take to plan, to plan again when they are done (which is to resume), and to write down.
 
-Planning may take 5 s. Where the loop, timed just before, says that the machine is slow or busy, it may take longer in
-proportion.
+Beside a fixed loop of pure Python in the same rounds. Planning may take 5 s; where the loop says that the machine is
+slow or busy, it may take longer in proportion.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,44 +16,24 @@ from ablate.plan.describe import describe, trial_lines
 from ablate.plan.expand import expand
 from ablate.plan.file import load_plan, save_plan
 from ablate.plan.model import Plan
-from ablate.plan.reasons import reasons
+from ablate.plan.reasons import Reason, reasons
 from ablate.plan.subjects import subjects
 from ablate.store import RunFacts, Store, TrialIndex
 from ablate.store.files import json_text, replacing
 from ablate.store.record import record_content
 from ablate.study.load import load_study
 from ablate.trial import Outcome, Status
+from tests.bench.loop import LOOP, LOOP_S, python_loop
+from tests.bench.measuring import Contract, Peer
 
-pytestmark = pytest.mark.bench
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 
 LIMIT_S = 5.0
-LOOP_S = 0.3
-"""What the loop takes on one quiet core of 2023."""
+NUM_TRIALS = 10_000
+ROUNDS = Contract(budget_s=0.0, min_rounds=5)
 ARMS = "  rough: {method.sigma_mm: 20}\n  by weight: {method.kind: weighted}\n"
-
-
-class Laps:
-    """Prints what each step took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def lap(self, name: str) -> Iterator[None]:
-        start_s = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - start_s
-        print(f"  {name:38} {self.seconds[name]:6.2f} s")
-
-
-def calibration_s() -> float:
-    """Time a loop of pure Python that is the same everywhere."""
-    start_s = time.perf_counter()
-    total = 0
-    for number in range(12_000_000):
-        total += number & 7
-    assert total > 0
-    return time.perf_counter() - start_s
+FRESH, RESUMED, CHANGED = "plan, nothing done", "plan, all done (resume)", "plan, code changed"
+WRITTEN, READ = "write the specifications and the plan", "read the plan"
 
 
 def finish_all(store: Store, plan: Plan) -> None:
@@ -63,57 +45,78 @@ def finish_all(store: Store, plan: Plan) -> None:
             file.write(json_text(record_content(outcome, facts)))
 
 
-@pytest.fixture
-def study(toy_project) -> Callable[[int, int], None]:
-    def write(num_arms: int, num_seeds: int) -> None:
-        arms = "".join(f"  arm {index}: {{method.sigma_mm: {index + 100}}}\n" for index in range(num_arms - 1))
-        toy_project.edit(ARMS, arms)
-        toy_project.edit("replicates: 2", f"replicates: {num_seeds}")
-
-    return write
+def write(store: Store, plan: Plan) -> None:
+    """Write what `ablate run` does before the first trial."""
+    for spec in plan.specs.values():
+        store.write_spec(spec)
+    TrialIndex(store.root).note(subjects(plan), plan.code)
+    save_plan(store.root, plan)
 
 
-@pytest.mark.parametrize(("num_arms", "num_seeds"), [(1000, 10), (10_000, 1)])
-def test_ten_thousand_trials_are_planned_in_time(study, toy_project, num_arms: int, num_seeds: int) -> None:
-    study(num_arms, num_seeds)
-    store, laps = Store(toy_project.root / "runs"), Laps()
-    loop_s = calibration_s()
-    limit_s = LIMIT_S * max(1.0, loop_s / LOOP_S)
-    print(
-        f"\n{num_arms} arms x {num_seeds} seeds; calibration loop {loop_s:.2f} s, so planning may take {limit_s:.1f} s"
-    )
-    with laps.lap("planning"):
-        with laps.lap("  reading the study"):
-            loaded = load_study(toy_project.study)
-        with laps.lap("  composing, binding, expanding"):
-            plan = expand(loaded)
-        with laps.lap("  reasons"):
-            finished = store.finished(plan.specs)
-            why = reasons(plan, store, finished)
-        with laps.lap("  describing"):
-            lines = [*describe(plan, finished, why), *trial_lines(plan, why)]
-    assert len(plan.specs) == 10_000 + num_seeds + 1
-    assert len(lines) > 10_000
-    assert laps.seconds["planning"] < limit_s
+@dataclass(frozen=True)
+class Case:
+    """A study of so many arms and seeds, in a project of its own."""
 
-    with laps.lap("execute: specifications"):
-        for spec in plan.specs.values():
-            store.write_spec(spec)
-    with laps.lap("execute: subjects and code"):
-        TrialIndex(store.root).note(subjects(plan), plan.code)
-    with laps.lap("execute: the plan"):
-        save_plan(store.root, plan)
-    with laps.lap("status: the plan is read"):
-        assert load_plan(store.root, "toy") == plan
+    project: Any
+    num_arms: int
+    num_seeds: int
 
-    finish_all(store, plan)
-    with laps.lap("planning what is finished"):
-        assert all(reason.is_cached for reason in reasons(expand(load_study(toy_project.study)), store).values())
-    assert laps.seconds["planning what is finished"] < limit_s
+    def prepare(self) -> None:
+        arms = "".join(f"  arm {index}: {{method.sigma_mm: {index + 100}}}\n" for index in range(self.num_arms - 1))
+        self.project.edit(ARMS, arms)
+        self.project.edit("replicates: 2", f"replicates: {self.num_seeds}")
 
-    toy_project.edit("0.1", "0.2", name="toy/noise.py")
-    with laps.lap("planning after a change of code"):
-        plan = expand(load_study(toy_project.study))
-        why = reasons(plan, store)
-    assert {str(reason) for reason in why.values()} == {"code changed: toy/noise.py"}
-    assert laps.seconds["planning after a change of code"] < limit_s
+    def plan(self, store: Store) -> Mapping[str, Reason]:
+        """Do what `ablate plan` does."""
+        plan = expand(load_study(self.project.study))
+        finished = store.finished(plan.specs)
+        why = reasons(plan, store, finished)
+        assert len([*describe(plan, finished, why), *trial_lines(plan, why)]) > NUM_TRIALS
+        return why
+
+    def plan_changed(self, store: Store) -> Mapping[str, Reason]:
+        self.project.edit("0.1", "0.2", name="toy/noise.py")
+        why = self.plan(store)
+        self.project.edit("0.2", "0.1", name="toy/noise.py")
+        return why
+
+    def peers(self, root: Path) -> dict[str, Peer]:
+        self.prepare()
+        empty, full = Store(root / "empty"), Store(root / "full")
+        plan = expand(load_study(self.project.study))
+        assert len(plan.specs) == NUM_TRIALS + self.num_seeds + 1
+        write(full, plan)
+        assert load_plan(full.root, "toy") == plan
+        finish_all(full, plan)
+        assert all(reason.is_cached for reason in self.plan(full).values())
+        assert {str(reason) for reason in self.plan_changed(full).values()} == {"code changed: toy/noise.py"}
+        calls: dict[str, Callable[[], object]] = {
+            LOOP: python_loop,
+            FRESH: lambda: self.plan(empty),
+            RESUMED: lambda: self.plan(full),
+            CHANGED: lambda: self.plan_changed(full),
+            WRITTEN: self._writing(root / "written", plan),
+            READ: lambda: load_plan(full.root, "toy"),
+        }
+        return {name: Peer(call) for name, call in calls.items()}
+
+    @staticmethod
+    def _writing(root: Path, plan: Plan) -> Callable[[], None]:
+        """Write into a fresh store each time: what is there already is not written again."""
+        numbers = itertools.count()
+
+        def call() -> None:
+            write(Store(root / str(next(numbers))), plan)
+
+        return call
+
+
+@pytest.mark.parametrize("size", [(1_000, 10), (10_000, 1)], ids=["1000x10", "10000x1"])
+@pytest.mark.parametrize("name", [LOOP, FRESH, RESUMED, CHANGED, WRITTEN, READ])
+def test_ten_thousand_trials_are_planned_in_time(side_by_side, toy_project, tmp_path, size, name):
+    case = Case(toy_project, *size)
+    group = f"10,000 trials, {case.num_arms:,} arms x {case.num_seeds} seeds"
+    comparison = side_by_side(group, name, lambda: case.peers(tmp_path / "stores"), unit="calls", contract=ROUNDS)
+    limit_s = LIMIT_S * max(1.0, comparison.samples[LOOP].median_wall_s / LOOP_S)
+    if name in (FRESH, RESUMED, CHANGED):
+        assert comparison.samples[name].median_wall_s < limit_s

@@ -20,7 +20,7 @@ from ablate.search.ledger import Ledger
 from ablate.store import Store
 from ablate.study.load import load_study
 
-pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.bench, pytest.mark.long, pytest.mark.timeout(3600)]
 
 NUM_STEPS, NUM_TRIALS, NUM_SEEDS = 81, 40, 10
 LEAST_SAVED, LEAST_KEPT = 0.6, 9

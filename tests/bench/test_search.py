@@ -23,7 +23,7 @@ from ablate.store import Store
 from ablate.study.load import load_study
 from tests import optima
 
-pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.bench, pytest.mark.long, pytest.mark.timeout(3600)]
 
 NUM_TRIALS, NUM_SEEDS = 100, 10
 

@@ -18,7 +18,7 @@ import pytest
 
 from ablate.errors import ExitCode
 
-pytestmark = [pytest.mark.bench, pytest.mark.ray, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.bench, pytest.mark.long, pytest.mark.ray, pytest.mark.timeout(3600)]
 
 WORK_S = 1.0
 NUM_TRIALS = 30
