@@ -1,7 +1,7 @@
 """How long 10,000 trials take to plan, to plan again when they are done (which is to resume), and to write down.
 
-Beside a fixed loop of pure Python in the same rounds. Planning may take 5 s; where the loop says that the machine is
-slow or busy, it may take longer in proportion.
+In a process that has planned before, beside a fixed loop of pure Python in the same rounds. Planning may take 5 s;
+where the loop says that the machine is slow or busy, it may take longer in proportion.
 """
 
 import itertools
