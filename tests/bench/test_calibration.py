@@ -18,7 +18,7 @@ from ablate.study.model import Adaptive, Metric
 from ablate.trial import Outcome, Status, TrialSpec
 from tests.studies import bare_study
 
-pytestmark = [pytest.mark.bench, pytest.mark.long]
+pytestmark = pytest.mark.bench
 
 NUM_STUDIES = 2_000
 MAX_SEEDS = 20
