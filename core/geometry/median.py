@@ -10,6 +10,15 @@ from core.typing import Bool, Float, Tensor
 EvenMedian = Literal["mean", "lower"]
 """Median of an even number of values: the mean of the two middle ones (numpy) or the lower of them (torch)."""
 
+TOLERANCE_MM = 1e-5
+"""A geometric median that moves no farther in a step has come to rest; well below the smoothing."""
+
+SMOOTHING_MM = 1e-3
+"""Distance below which the cone around a point is rounded off."""
+
+MAX_STEPS = 100
+"""Steps towards a geometric median at most."""
+
 NEWTON_LENGTHS = (1.0, 0.5, 0.25, 0.0625)
 """Newton's step overshoots where the minimum is almost on one of the points, so that shorter ones are tried."""
 
@@ -37,9 +46,9 @@ def geometric_median(
     points: Float[Tensor, "*batch N 3"],
     valid: Bool[Tensor, "*batch N"],
     *,
-    tolerance: float = 1e-5,
-    smoothing: float = 1e-3,
-    max_steps: int = 100,
+    tolerance: float = TOLERANCE_MM,
+    smoothing: float = SMOOTHING_MM,
+    max_steps: int = MAX_STEPS,
 ) -> Float[Tensor, "*batch 3"]:
     """Point with the smallest sum of distances to the valid points; 0 where none is valid.
 
