@@ -2,14 +2,37 @@
 
 import itertools
 import math
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tests.bench import measuring
 from tests.bench.measuring import Comparison, Contract, Peer, Samples, Timing, cpu_s, measure, median_interval, turn
 
 FEW = Contract(warm_up_s=0.0, round_s=0.0, budget_s=0.0, min_rounds=6)
+
+
+class Clock:
+    """A clock that stands still but for naps and work."""
+
+    def __init__(self):
+        self.wall_s = self.cpu_s = 0.0
+
+    def nap(self, seconds):
+        self.wall_s += seconds
+
+    def work(self, seconds):
+        self.wall_s += seconds
+        self.cpu_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    reading = SimpleNamespace(perf_counter=lambda: clock.wall_s, process_time=lambda: clock.cpu_s)
+    monkeypatch.setattr(measuring, "time", reading)
+    return clock
 
 
 def samples(wall_s, cpu_s=None, amount=1.0):
@@ -67,17 +90,21 @@ def test_peers_are_warmed_up_and_then_called_in_turn():
     assert "".join(calls) == "aabb" + "ab" + "ba" + "ba" + "ab" + "ab" + "ba"
 
 
-def test_short_calls_are_repeated_and_their_times_are_per_call():
-    comparison = measure({"nap": Peer(lambda: time.sleep(0.001))}, Contract(round_s=0.01, budget_s=0.0, min_rounds=3))
-    nap = comparison.samples["nap"]
-    assert nap.num_loops > 1
-    assert 0.001 <= nap.median_wall_s < 0.01
-    assert np.median(nap.cpu_s) < nap.median_wall_s / 2
+def test_short_calls_are_repeated_and_their_times_are_per_call(clock):
+    def call():
+        clock.nap(0.001)
+        clock.work(0.003)
+
+    found = measure({"call": Peer(call)}, Contract(round_s=0.018, budget_s=0.0, min_rounds=3)).samples["call"]
+    assert found.num_loops == 5
+    assert found.wall_s == pytest.approx([0.004] * 3)
+    assert found.cpu_s == pytest.approx([0.003] * 3)
 
 
-def test_the_budget_decides_how_many_rounds():
-    peers = {"nap": Peer(lambda: time.sleep(0.01))}
+def test_the_budget_decides_how_many_rounds(clock):
+    peers = {"nap": Peer(lambda: clock.nap(0.01))}
     assert len(measure(peers, Contract(budget_s=0.0, min_rounds=4)).samples["nap"].wall_s) == 4
+    assert len(measure(peers, Contract(budget_s=0.095, min_rounds=4)).samples["nap"].wall_s) == 9
     assert len(measure(peers, Contract(budget_s=60.0, max_rounds=5)).samples["nap"].wall_s) == 5
 
 
