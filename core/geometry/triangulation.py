@@ -99,18 +99,18 @@ def triangulate_robust(
 
 def _check_shapes(projections: Tensor, points_px: Tensor, per_view: Tensor | None) -> None:
     """Refuse shapes that do not fit, before torch would broadcast them into something else."""
-    if projections.shape[-2:] != (3, 4) or projections.ndim < 3:
-        raise ValueError(f"projections must have shape (*batch, V, 3, 4), got {tuple(projections.shape)}")
-    if projections.shape[-3] < 2:
-        raise ValueError(f"triangulation needs at least 2 views, got {projections.shape[-3]}")
-    batch_and_views = projections.shape[:-2]
-    if points_px.ndim < 3 or points_px.shape[-1] != 2 or points_px.shape[:-2] != batch_and_views:
+    rig, seen = projections.shape, points_px.shape
+    if len(rig) < 3 or rig[-2:] != (3, 4):
+        raise ValueError(f"projections must have shape (*batch, V, 3, 4), got {tuple(rig)}")
+    if rig[-3] < 2:
+        raise ValueError(f"triangulation needs at least 2 views, got {rig[-3]}")
+    if len(seen) < 3 or seen[-1] != 2 or seen[:-2] != rig[:-2]:
         raise ValueError(
-            f"points_px must have shape (*batch, V, J, 2) with the batch and views {tuple(batch_and_views)} of the "
-            f"projections, got {tuple(points_px.shape)}"
+            f"points_px must have shape (*batch, V, J, 2) with the batch and views {tuple(rig[:-2])} of the "
+            f"projections, got {tuple(seen)}"
         )
-    if per_view is not None and per_view.shape != points_px.shape[:-1]:
+    if per_view is not None and per_view.shape != seen[:-1]:
         raise ValueError(
-            f"weights (or visible) must have the shape (*batch, V, J) = {tuple(points_px.shape[:-1])} of the points, "
+            f"weights (or visible) must have the shape (*batch, V, J) = {tuple(seen[:-1])} of the points, "
             f"got {tuple(per_view.shape)}"
         )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -60,7 +60,10 @@ class _Input(ctypes.Structure):
         ("projection_stride", _INT64),
         ("projections", _POINTER),
         ("points", _POINTER),
-        ("point_strides", _INT64 * 4),
+        ("frame_stride", _INT64),
+        ("view_stride", _INT64),
+        ("joint_stride", _INT64),
+        ("axis_stride", _INT64),
     )
 
 
@@ -111,8 +114,7 @@ def settings(config: RobustConfig) -> Any:
     return ctypes.pointer(_Settings(config.sigma_mm, config.weight_floor, threshold_mm, _ABOVE.index(above), is_mean))
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Projections and points as the kernel reads them; it holds the tensors that the pointers look into.
 
     Attributes:
@@ -148,7 +150,7 @@ class Batch:
             frames.stride(0) * size,
             frames.data_ptr(),
             points.data_ptr(),
-            _strides(points),
+            *_strides(points),
         )
         return cls(frames, points, ctypes.byref(given))
 

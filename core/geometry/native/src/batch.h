@@ -3,8 +3,11 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -202,23 +205,51 @@ void for_each_tile(const Batch<T>& batch, bool is_raw, const Constants& constant
     }
 }
 
-// Call `work(first, last)` on parts of [0, count) from up to `num_threads` threads. Parts are taken one by one, so that
-// a thread that has to wait for a core holds nothing up; threads end with the call, so that a fork finds none.
+// The parts of a piece of work: which are taken, and which are done.
+class Parts {
+  public:
+    Parts(std::int64_t count, std::int64_t size) : count_(count), size_(size), left_((count + size - 1) / size) {}
+
+    std::int64_t num_left() const { return left_; }
+
+    // Take parts one by one until none is left. A thread that comes late does not touch `work`, which may be gone.
+    template <class Work>
+    void take(const Work* work) {
+        for (std::int64_t first; (first = next_.fetch_add(size_)) < count_;) {
+            (*work)(first, std::min(first + size_, count_));
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (--left_ == 0) is_done_.notify_one();
+        }
+    }
+
+    void wait() {
+        std::unique_lock<std::mutex> lock(mutex_);
+        is_done_.wait(lock, [&] { return left_ == 0; });
+    }
+
+  private:
+    const std::int64_t count_, size_;
+    std::int64_t left_;
+    std::atomic<std::int64_t> next_{0};
+    std::mutex mutex_;
+    std::condition_variable is_done_;
+};
+
+// Call `work(first, last)` on parts of [0, count) from up to `num_threads` threads. The call ends with the last part, not
+// with the last thread: where cores are scarce, it waits for no thread that has not begun. None stays, so that a fork
+// finds none.
 template <class Work>
-void in_parallel(std::int64_t count, std::int64_t part, int num_threads, Work work) {
-    std::atomic<std::int64_t> next{0};
-    const auto take_parts = [&] {
-        for (std::int64_t first; (first = next.fetch_add(part)) < count;) work(first, std::min(first + part, count));
-    };
-    const std::int64_t num_parts = (count + part - 1) / part;
-    std::vector<std::thread> helpers;
+void in_parallel(std::int64_t count, std::int64_t part, int num_threads, const Work& work) {
+    if (num_threads <= 1 || count <= part) return work(0, count);
+    const auto parts = std::make_shared<Parts>(count, part);
     try {
-        for (int i = 1; i < std::min<std::int64_t>(num_threads, num_parts); ++i) helpers.emplace_back(take_parts);
+        for (std::int64_t i = std::min<std::int64_t>(num_threads, parts->num_left()); i > 1; --i)
+            std::thread([parts, &work] { parts->take(&work); }).detach();
     } catch (const std::system_error&) {
         // No more threads to be had: those there are do the work.
     }
-    take_parts();
-    for (std::thread& helper : helpers) helper.join();
+    parts->take(&work);
+    parts->wait();
 }
 
 }  // namespace ablate

@@ -18,7 +18,7 @@ inline void diagonalise(double m[4][4], double vectors[4][4]) {
         double off = 0, all = 0;
         for (int i = 0; i < 4; ++i)
             for (int j = 0; j < 4; ++j) (i == j ? all : off) += m[i][j] * m[i][j];
-        if (!(off > 1e-36 * all)) return;
+        if (!(off > 1e-34 * all)) return;
         for (int p = 0; p < 3; ++p)
             for (int q = p + 1; q < 4; ++q) {
                 if (m[p][q] == 0) continue;
@@ -32,6 +32,7 @@ inline void diagonalise(double m[4][4], double vectors[4][4]) {
                 };
                 for (int i = 0; i < 4; ++i) rotate(m[i][p], m[i][q]);
                 for (int i = 0; i < 4; ++i) rotate(m[p][i], m[q][i]);
+                m[p][q] = m[q][p] = 0;
                 for (int i = 0; i < 4; ++i) rotate(vectors[i][p], vectors[i][q]);
             }
     }

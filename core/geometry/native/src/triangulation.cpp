@@ -14,7 +14,7 @@ struct Input {
     std::int32_t is_double, is_double_rig;
     std::int64_t num_frames, num_views, num_joints, projection_stride;
     const void *projections, *points;
-    std::int64_t point_strides[4];
+    std::int64_t frame_stride, view_stride, joint_stride, axis_stride;
 
     template <class T>
     Batch<T> batch() const {
@@ -25,7 +25,7 @@ struct Input {
                 projection_stride,
                 is_double_rig != 0,
                 static_cast<const T*>(points),
-                {point_strides[0], point_strides[1], point_strides[2], point_strides[3]}};
+                {frame_stride, view_stride, joint_stride, axis_stride}};
     }
 };
 
