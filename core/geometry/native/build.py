@@ -19,7 +19,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parent / "src"
 
-SOURCE_DIGEST = "837a37c46e2c32625654"
+SOURCE_DIGEST = "113cfbe5d495435c5eb8"
 """Digest of the C++ sources. Trials are fingerprinted by their Python code, which this makes theirs part of."""
 
 CACHE_VARIABLE = "ABLATE_CACHE"

@@ -208,7 +208,8 @@ class Agreement {
         }
     }
 
-    void pull_back_pair(const Block<T>& block, int p, const Lanes<T> to_point[3], Lanes<T>* to_x, Lanes<T>* to_y) const {
+    void pull_back_pair(const Block<T>& block, int p, const Lanes<T> to_point[3], Lanes<T>* to_x,
+                        Lanes<T>* to_y) const {
         const Norm<T, false> norm(Metric{{0, 0, 0}, 1});
         Lanes<T> v[4], unused{};
         adjoint(solutions_[p], norm, to_point, v);

@@ -92,8 +92,8 @@ class ByView {
     std::vector<Lanes<T>> lanes_;
 };
 
-// Calls `copy(index of the first joint in a (frames, V, J) tensor of these strides, index in the tile)` for each view of
-// each frame.
+// Call `copy(view, from, to)` for each view of each frame: the index of its first joint in a (frames, V, J) tensor of
+// these strides, and in the tile.
 template <class Copy>
 inline void for_each_row(const Tile& tile, std::int64_t num_views, const std::int64_t strides[3], Copy copy) {
     for (std::int64_t v = 0; v < num_views; ++v)
@@ -235,9 +235,9 @@ class Parts {
     std::condition_variable is_done_;
 };
 
-// Call `work(first, last)` on parts of [0, count) from up to `num_threads` threads. The call ends with the last part, not
-// with the last thread: where cores are scarce, it waits for no thread that has not begun. None stays, so that a fork
-// finds none.
+// Call `work(first, last)` on parts of [0, count) from up to `num_threads` threads. The call ends with the last part
+// and not with the last thread: where cores are scarce it waits for no thread that has not begun. None stays, so that
+// a fork finds none.
 template <class Work>
 void in_parallel(std::int64_t count, std::int64_t part, int num_threads, const Work& work) {
     if (num_threads <= 1 || count <= part) return work(0, count);

@@ -128,4 +128,29 @@ struct Detections {
     }
 };
 
+// The gradient with respect to a point of the scene's frame, zero for lost points; z and v as in `adjoint`.
+template <class T, bool is_raw>
+Mask<T> start_adjoint(const T* gradient, int count, const Rig<T>& rig, Solution<T>& solution, Lanes<T> v[4]) {
+    const Mask<T> is_found = (solution.y[0] == solution.y[0]) & first_lanes<T>(count);
+    Lanes<T> to_point[3];
+    load_vectors(gradient, count, to_point);
+    for (int i = 0; i < 3; ++i) to_point[i] *= T(rig.frame.scale);
+    adjoint(solution, Norm<T, is_raw>(rig.metric), to_point, v);
+    for (int i = 0; i < 4; ++i) v[i] = is_found ? v[i] : Lanes<T>{};
+    for (int i = 0; i < 3; ++i) solution.y[i] = is_found ? solution.y[i] : Lanes<T>{};
+    return is_found;
+}
+
+// Gradients of a block's detections in one view, and of their scaled weights; z and v as in `adjoint`.
+template <class T>
+void pull_back_view(Detections<T>& seen, int block, std::int64_t view, const Rig<T>& rig, const Solution<T>& solution,
+                    const Lanes<T> v[4], Lanes<T>& to_x, Lanes<T>& to_y, Lanes<T>& to_weight) {
+    Lanes<T> to_pixel[2]{};
+    to_weight = Lanes<T>{};
+    pull_back(rig.views[view], seen.x.at(view)[block], seen.y.at(view)[block], seen.weight.at(view)[block], solution.y,
+              v, to_pixel, to_weight);
+    to_x = to_pixel[0];
+    to_y = to_pixel[1];
+}
+
 }  // namespace ablate

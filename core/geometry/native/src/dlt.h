@@ -38,19 +38,6 @@ void dlt_forward(const Batch<T>& batch, const Constants& constants, int num_thre
     });
 }
 
-// The gradient with respect to a point of the scene's frame, zero for lost points; z and v as in `adjoint`.
-template <class T, bool is_raw>
-Mask<T> start_adjoint(const T* gradient, int count, const Rig<T>& rig, Solution<T>& solution, Lanes<T> v[4]) {
-    const Mask<T> is_found = (solution.y[0] == solution.y[0]) & first_lanes<T>(count);
-    Lanes<T> to_point[3];
-    load_vectors(gradient, count, to_point);
-    for (int i = 0; i < 3; ++i) to_point[i] *= T(rig.frame.scale);
-    adjoint(solution, Norm<T, is_raw>(rig.metric), to_point, v);
-    for (int i = 0; i < 4; ++i) v[i] = is_found ? v[i] : Lanes<T>{};
-    for (int i = 0; i < 3; ++i) solution.y[i] = is_found ? solution.y[i] : Lanes<T>{};
-    return is_found;
-}
-
 template <class T, bool is_raw>
 void dlt_backward(const Batch<T>& batch, const Constants& constants, int num_threads, const T* weights, const T* state,
                   const T* gradient, T* to_points, T* to_weights) {
@@ -67,12 +54,11 @@ void dlt_backward(const Batch<T>& batch, const Constants& constants, int num_thr
                 Solution<T> solution = load_state(state + point, num_points, count);
                 start_adjoint<T, is_raw>(gradient + 3 * point, count, rig, solution, v);
                 for (std::int64_t view = 0; view < batch.num_views; ++view) {
-                    Lanes<T>&x = seen.x.at(view)[block], &y = seen.y.at(view)[block], &w = seen.weight.at(view)[block];
-                    Lanes<T> to_pixel[2]{}, to_weight{};
-                    pull_back(rig.views[view], x, y, w, solution.y, v, to_pixel, to_weight);
-                    x = to_pixel[0];
-                    y = to_pixel[1];
-                    w = to_weight * factor;
+                    Lanes<T> to_x, to_y, to_weight;
+                    pull_back_view(seen, block, view, rig, solution, v, to_x, to_y, to_weight);
+                    seen.x.at(view)[block] = to_x;
+                    seen.y.at(view)[block] = to_y;
+                    seen.weight.at(view)[block] = to_weight * factor;
                 }
             }
             unpack_points(batch, tile, seen.x, seen.y, to_points);

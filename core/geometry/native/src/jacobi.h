@@ -38,6 +38,20 @@ inline void diagonalise(double m[4][4], double vectors[4][4]) {
     }
 }
 
+// (N - l)^-1 at the smallest eigenvalue l, from the other eigenvectors, each less its share of the point.
+inline void invert_at(const double m[4][4], const double vectors[4][4], const int order[4], const double point[3],
+                      double inverse[6]) {
+    std::fill(inverse, inverse + 6, 0.0);
+    for (int e = 1; e < 4; ++e) {
+        const int column = order[e];
+        double part[3];
+        for (int i = 0; i < 3; ++i) part[i] = vectors[i][column] - point[i] * vectors[3][column];
+        const double factor = 1 / (m[column][column] - m[order[0]][order[0]]);
+        for (int i = 0, entry = 0; i < 3; ++i)
+            for (int j = i; j < 3; ++j) inverse[entry++] += factor * part[i] * part[j];
+    }
+}
+
 // Solve one point. False where none is determined: the two smallest eigenvalues coincide, the point is at infinity
 // (`core.geometry.dlt`), or the system is not finite.
 inline bool solve_one(const OneSystem& system, const Metric& metric, const Constants& constants, Point& point) {
@@ -61,7 +75,7 @@ inline bool solve_one(const OneSystem& system, const Metric& metric, const Const
     int order[4] = {0, 1, 2, 3};
     std::sort(order, order + 4, [&](int i, int j) { return m[i][i] < m[j][j]; });
     const int k = order[0];
-    const double smallest = m[k][k], gap = m[order[1]][order[1]] - smallest;
+    const double gap = m[order[1]][order[1]] - m[k][k];
     if (!(gap > constants.min_relative_gap * m[order[3]][order[3]])) return false;
     if (!(std::abs(vectors[3][k]) > constants.min_homogeneous)) return false;
     double turned[3];
@@ -69,16 +83,7 @@ inline bool solve_one(const OneSystem& system, const Metric& metric, const Const
         turned[i] = vectors[i][k] / vectors[3][k];
         point.y[i] = turned[i] * unit - o[i];
     }
-    // (N - l)^-1 from the other eigenvectors, each less its share of the point.
-    std::fill(point.inverse, point.inverse + 6, 0.0);
-    for (int e = 1; e < 4; ++e) {
-        const int column = order[e];
-        double part[3];
-        for (int i = 0; i < 3; ++i) part[i] = vectors[i][column] - turned[i] * vectors[3][column];
-        const double factor = 1 / (m[column][column] - smallest);
-        for (int i = 0, entry = 0; i < 3; ++i)
-            for (int j = i; j < 3; ++j) point.inverse[entry++] += factor * part[i] * part[j];
-    }
+    invert_at(m, vectors, order, turned, point.inverse);
     return true;
 }
 

@@ -110,52 +110,62 @@ Frame scene_frame(const Given* projections, int num_views, double min_scale_mm, 
     return frame;
 }
 
-// Prepare all views of one frame for points of type T. In the raw metric rows keep the weight that the given matrices have, and a rig whose
-// scene cannot be told is taken as it stands.
+// One view in the scene's frame. In the raw metric its rows keep the weight that the given matrix has; else they are
+// scaled to be those of K [R | t].
+template <class T, class Given>
+View<double> localise(const Given* given, const Frame& frame, bool is_raw) {
+    View<double> view{};
+    double local[3][4], sum = 0;
+    const double norm2 = double(given[8]) * given[8] + double(given[9]) * given[9] + double(given[10]) * given[10];
+    const double factor = is_raw ? 1 : 1 / std::sqrt(norm2);
+    for (int i = 0; i < 3; ++i) {
+        const Given* row = given + 4 * i;
+        const double* c = frame.centre;
+        for (int j = 0; j < 3; ++j) local[i][j] = row[j] * frame.scale * factor;
+        local[i][3] = (row[0] * c[0] + row[1] * c[1] + row[2] * c[2] + row[3]) * factor;
+        for (int j = 0; j < 4; ++j) sum += local[i][j];
+    }
+    view.is_finite = std::isfinite(sum);
+    if (!view.is_finite) return view;
+    for (int j = 0; j < 4; ++j) view.depth[j] = local[2][j];
+    for (int i = 0; i < 2; ++i) {
+        // Pixels count from the image of the scene's centre, in the grid of T: their rounding then is that of small
+        // numbers, and so is the rows'.
+        const T origin = T(local[i][3] / local[2][3]);
+        view.origin[i] = std::isfinite(origin) ? origin : 0;
+        for (int j = 0; j < 4; ++j) view.image[i][j] = local[i][j] - view.origin[i] * local[2][j];
+    }
+    return view;
+}
+
+// Scale all rows by one factor, so that the largest entry of an image row is 1.
+inline void normalise(View<double>* views, int num_views) {
+    double largest = 0;
+    for (int v = 0; v < num_views; ++v)
+        for (int j = 0; j < 3; ++j)
+            for (const auto& row : views[v].image) largest = std::max(largest, std::abs(row[j]));
+    if (!(largest > 0 && std::isfinite(largest))) return;
+    for (int v = 0; v < num_views; ++v)
+        for (int j = 0; j < 4; ++j) {
+            views[v].depth[j] /= largest;
+            for (auto& row : views[v].image) row[j] /= largest;
+        }
+}
+
+// Prepare all views of one frame for points of type T. In the raw metric a rig whose scene cannot be told is taken as
+// it stands.
 template <class T, class Given>
 void prepare_rig(const Given* projections, int num_views, bool is_raw, const Constants& constants, double* scratch,
                  Frame& frame, Metric& metric, View<double>* views) {
     frame = scene_frame(projections, num_views, constants.min_scale_mm, scratch);
     metric = {{0, 0, 0}, 1};
-    const bool is_plain = is_raw && !frame.is_finite();
-    if (is_plain) frame = {{0, 0, 0}, 1};
     if (is_raw) {
+        if (!frame.is_finite()) frame = {{0, 0, 0}, 1};
         for (int i = 0; i < 3; ++i) metric.offset[i] = frame.centre[i] / frame.scale;
         metric.unit = 1 / (frame.scale * frame.scale);
     }
-    double largest = 0;
-    for (int v = 0; v < num_views; ++v) {
-        View<double>& view = views[v];
-        double local[3][4], sum = 0;
-        const Given* given = projections + 12 * v;
-        const double norm2 = double(given[8]) * given[8] + double(given[9]) * given[9] + double(given[10]) * given[10];
-        const double factor = is_raw ? 1 : 1 / std::sqrt(norm2);
-        for (int i = 0; i < 3; ++i) {
-            const Given* row = given + 4 * i;
-            for (int j = 0; j < 3; ++j) local[i][j] = row[j] * frame.scale * factor;
-            local[i][3] = (row[0] * frame.centre[0] + row[1] * frame.centre[1] + row[2] * frame.centre[2] + row[3]) * factor;
-            for (int j = 0; j < 4; ++j) sum += local[i][j];
-        }
-        view.is_finite = std::isfinite(sum);
-        for (int j = 0; j < 4; ++j) view.depth[j] = view.is_finite ? local[2][j] : 0;
-        for (int i = 0; i < 2; ++i) {
-            // Pixels count from the image of the scene's centre, in the grid of T: their rounding then is that of
-            // small numbers, and so is the rows'.
-            const T origin = T(local[i][3] / local[2][3]);
-            view.origin[i] = std::isfinite(origin) ? origin : 0;
-            for (int j = 0; j < 4; ++j) {
-                view.image[i][j] = view.is_finite ? local[i][j] - view.origin[i] * local[2][j] : 0;
-                if (j < 3) largest = std::max(largest, std::abs(view.image[i][j]));
-            }
-        }
-    }
-    const double unit = largest > 0 && std::isfinite(largest) ? 1 / largest : 1;
-    for (int v = 0; v < num_views; ++v)
-        for (int j = 0; j < 4; ++j) {
-            views[v].depth[j] *= unit;
-            views[v].image[0][j] *= unit;
-            views[v].image[1][j] *= unit;
-        }
+    for (int v = 0; v < num_views; ++v) views[v] = localise<T>(projections + 12 * v, frame, is_raw);
+    normalise(views, num_views);
 }
 
 template <class T>

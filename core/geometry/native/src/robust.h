@@ -94,6 +94,23 @@ void store_outcome(const RobustResult<T>& result, std::int64_t point, int count,
     for (int lane = 0; lane < count; ++lane) result.kept[point + lane] = kept[lane] != 0;
 }
 
+// The weighted points of a block; gives which exist.
+template <class T>
+Mask<T> solve_block(Detections<T>& seen, int block, const Rig<T>& rig, const Ballot<T>& ballot, Mask<T> wanted,
+                    SecondLook<false>& second_look, Solution<T>& solution) {
+    const Norm<T, false> norm(rig.metric);
+    const int index = block * LANES<T>;
+    Mask<T> found = solve(ballot.system(seen, block), norm, Limits<T>::min_determinant, wanted, solution);
+    solution.lose(~found);
+    second_look.ask(wanted & ~found, index);
+    const auto exact = [&](const int* indices, int count) { return seen.exact(indices, count, rig.exact); };
+    second_look.answer(rig.metric, exact, [&](int tag, const Point& point) {
+        solution.set_lane(tag - index, point);
+        found[tag - index] = -1;
+    });
+    return found;
+}
+
 template <class T>
 void robust_forward(const Batch<T>& batch, const Constants& constants, const RobustSettings& settings, int num_threads,
                     const std::uint8_t* visible, const RobustResult<T>& result) {
@@ -101,23 +118,15 @@ void robust_forward(const Batch<T>& batch, const Constants& constants, const Rob
     in_parallel(batch.num_units(), part_size(batch, 8), num_threads, [&](std::int64_t first, std::int64_t last) {
         Detections<T> seen(batch.num_views);
         SecondLook<false> second_look(constants);
-        const Norm<T, false> norm(Metric{{0, 0, 0}, 1});
         Ballot<T> ballot(batch.num_views, settings, constants);
         for_each_tile(batch, false, constants, first, last, [&](const Tile& tile, const Rig<T>& rig) {
             seen.pack(batch, tile, visible);
             for (int block = 0; block < tile.num_blocks<T>(); ++block) {
-                const int count = tile.lanes<T>(block), index = block * LANES<T>;
-                const std::int64_t point = tile.frame * batch.num_joints + tile.joint + index;
+                const int count = tile.lanes<T>(block);
+                const std::int64_t point = tile.frame * batch.num_joints + tile.joint + block * LANES<T>;
                 const Mask<T> wanted = ballot.hold(seen, block, first_lanes<T>(count), rig);
                 Solution<T> solution;
-                Mask<T> found = solve(ballot.system(seen, block), norm, Limits<T>::min_determinant, wanted, solution);
-                solution.lose(~found);
-                second_look.ask(wanted & ~found, index);
-                const auto exact = [&](const int* indices, int num) { return seen.exact(indices, num, rig.exact); };
-                second_look.answer(rig.metric, exact, [&](int tag, const Point& one) {
-                    solution.set_lane(tag - index, one);
-                    found[tag - index] = -1;
-                });
+                const Mask<T> found = solve_block(seen, block, rig, ballot, wanted, second_look, solution);
                 store_world(result.points + 3 * point, count, solution, rig.frame);
                 store_outcome(result, point, count, ballot, settings, found);
                 if (result.state) store_state(result.state + point, num_points, count, solution);
@@ -150,14 +159,11 @@ void robust_backward(const Batch<T>& batch, const Constants& constants, const Ro
                 Solution<T> solution = load_state(state + point, num_points, count);
                 Lanes<T> v[4];
                 const Mask<T> found = start_adjoint<T, false>(of_points + 3 * point, count, rig, solution, v);
+                const Mask<T> is_free = found & ~ballot.is_equal;
                 for (std::int64_t view = 0; view < num_views; ++view) {
-                    Lanes<T> to_pixel[2]{}, to_weight{};
-                    pull_back(rig.views[view], seen.x.at(view)[block], seen.y.at(view)[block],
-                              seen.weight.at(view)[block], solution.y, v, to_pixel, to_weight);
-                    to_x[view] = to_pixel[0];
-                    to_y[view] = to_pixel[1];
-                    to_weight = to_weight * ballot.factor + given.at(view)[block];
-                    to_weights[view] = found & ~ballot.is_equal ? to_weight : Lanes<T>{};
+                    Lanes<T>&x = to_x[view], &y = to_y[view], &w = to_weights[view];
+                    pull_back_view(seen, block, view, rig, solution, v, x, y, w);
+                    w = is_free ? w * ballot.factor + given.at(view)[block] : Lanes<T>{};
                 }
                 ballot.pull_back(rig, to_weights.data(), to_x.data(), to_y.data());
                 for (std::int64_t view = 0; view < num_views; ++view) {

@@ -155,8 +155,8 @@ struct Norm {
     }
 };
 
-// Solve for the points in `wanted`; gives where the result is certain. A point is certain where Newton has come to
-// rest and N - l is positive definite by a margin: f falls up to the first pole, so that its root there is the only one.
+// Solve for the points in `wanted`; gives where the result is certain: where Newton has come to rest and N - l is
+// positive definite by a margin. f falls up to its first pole, so that its root there is the only one.
 template <class T, bool is_raw>
 inline Mask<T> solve(const System<T>& system, const Norm<T, is_raw>& norm, T min_determinant, Mask<T> wanted,
                      Solution<T>& solution) {

@@ -1,7 +1,8 @@
 // Triangulation for the CPU behind plain C functions.
 //
 // Tensors are all of float or all of double but for the projections, with the shapes in `batch.h` and `robust.h`, and
-// contiguous but for projections and points. Every result is written in full. A lost point is NaN, also in the state that the backward pass is given.
+// contiguous but for projections and points. Every result is written in full. A lost point is NaN, also in the state
+// that the backward pass is given.
 
 #include "dlt.h"
 #include "robust.h"
