@@ -1,4 +1,5 @@
-# Every target makes the environment it needs; nothing outside this folder is touched but pip's own cache.
+# Every target makes the environment it needs; nothing outside this folder is touched but pip's cache and,
+# in ~/.cache/ablate, the compiled triangulation.
 # Another interpreter: make PYTHON=python3.12 test.  More arguments: make run ARGS="scale=standard".
 
 PYTHON ?= python3
@@ -40,11 +41,13 @@ bench: $(PEERS) ## run the benchmarks and renew their table
 chaos: $(READY) ## run the tests that kill processes
 	$(BIN)/python -m pytest -q -m chaos tests/chaos $(ARGS)
 
-# torch first and alone: the rest then takes whichever build of it the machine offers.
+# torch first and alone: the rest then takes whichever build of it the machine offers. Without a compiler the last step
+# says so, and everything works.
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) -e '.[dev]'
+	$(BIN)/python -m core.geometry.native.build
 	@touch $@
 
 # What only benchmarks compare with.

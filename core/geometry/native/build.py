@@ -113,5 +113,13 @@ def _compile(compiler: list[str], library: Path) -> None:
         raise BuildError(f"cannot compile into {library.parent}: {error}") from error
 
 
+def main() -> None:
+    """Compile ahead of the first call, and say what came of it."""
+    try:
+        sys.stdout.write(f"triangulation is compiled: {built_library()}\n")
+    except BuildError as error:
+        sys.stdout.write(f"triangulation runs on plain torch, many times slower than compiled: {error}\n")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(f"{built_library()}\n")
+    main()

@@ -45,6 +45,16 @@ def test_without_a_compiler_plain_torch_does_it_and_says_so_once(tmp_path):
     assert not list(tmp_path.rglob("*.so"))
 
 
+def test_building_ahead_says_what_came_of_it(tmp_path, monkeypatch, capsys, native):
+    monkeypatch.setenv("ABLATE_CACHE", str(tmp_path))
+    build.main()
+    (library,) = tmp_path.rglob("*.so")
+    assert capsys.readouterr().out == f"triangulation is compiled: {library}\n"
+    monkeypatch.setenv("CXX", "")
+    build.main()
+    assert "runs on plain torch" in capsys.readouterr().out
+
+
 def test_an_empty_cxx_turns_the_kernel_off(tmp_path):
     done = triangulate(CXX="", ABLATE_CACHE=str(tmp_path))
     assert done.stdout.split() == ["torch", "torch"]
