@@ -166,7 +166,7 @@ class ShiftedSystems:
 def _without_repeats(projections: Float[Tensor, "*batch V 3 4"]) -> Float[Tensor, "..."]:
     """A rig that was expanded over frames, once."""
     for axis in range(projections.ndim - 3):
-        if projections.stride(axis) == 0:
+        if projections.stride(axis) == 0 and projections.shape[axis] > 1:
             projections = projections.narrow(axis, 0, 1)
     return projections
 

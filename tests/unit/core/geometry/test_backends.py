@@ -324,3 +324,14 @@ def test_lost_joints_are_counted(any_backend):
     points_px[1, 2, 3] = torch.nan
     points_px[2, 0, 4] = torch.nan
     assert int(any_backend.robust(projections, points_px, RobustConfig(), None).num_lost) == 2
+
+
+def test_an_empty_batch_has_empty_results(any_backend):
+    scene = ring_scene(4, 7, batch=6)
+    for points_px, shape in ((scene.points_px[:0], (0, 7, 3)), (scene.points_px[:, :, :0], (6, 0, 3))):
+        projections = scene.projections[: len(points_px)]
+        weights = torch.ones_like(points_px[..., 0])
+        assert any_backend.dlt(projections, points_px, weights, "scene").shape == shape
+        assert any_backend.dlt(projections, points_px, None, "raw").shape == shape
+        found = any_backend.robust(projections, points_px, RobustConfig(), None)
+        assert found.points_mm.shape == shape and found.weights.shape == points_px.shape[:-1]
