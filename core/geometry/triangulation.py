@@ -1,9 +1,9 @@
 """Joints from several views: the direct linear transform, and its robust form by agreement of view pairs.
 
-One formulation and three back-ends with the same results, chosen by what is there (`backend`): a compiled kernel for
-the CPU (`core.geometry.native`), plain torch for any device (`core.geometry.shifted`), and the slow float64 form that
-says what is right (`core.geometry.reference`) and has gradients of projections, too. Equations are those of Roy et al.
-(2022).
+One formulation and four back-ends with the same results, chosen by what is there (`backend`): a compiled kernel for
+the CPU (`core.geometry.native`), Triton kernels for GPUs (`core.geometry.gpu`), plain torch for any device
+(`core.geometry.shifted`), and the slow float64 form that says what is right (`core.geometry.reference`) and has
+gradients of projections, too. Equations are those of Roy et al. (2022).
 """
 
 from types import ModuleType
@@ -13,6 +13,7 @@ import torch
 
 from core.geometry import reference, shifted
 from core.geometry.dlt import Metric
+from core.geometry.gpu import triton_backend
 from core.geometry.native import kernel
 from core.geometry.native.library import Library, library
 from core.geometry.robust import RobustConfig, RobustTriangulation, WssRule
@@ -20,7 +21,7 @@ from core.typing import Bool, Float, Tensor
 
 __all__ = ["RobustConfig", "RobustTriangulation", "WssRule", "backend", "triangulate_dlt", "triangulate_robust"]
 
-Backend = Literal["native", "torch"]
+Backend = Literal["native", "triton", "torch"]
 
 
 def backend(device: torch.device | str = "cpu") -> Backend:
@@ -28,15 +29,23 @@ def backend(device: torch.device | str = "cpu") -> Backend:
 
     Gradients of projections come from the reference form in any case.
     """
-    is_compiled = torch.device(device).type == "cpu" and isinstance(library(), Library)
-    return "native" if is_compiled else "torch"
+    module = _fastest(torch.device(device).type)
+    if module is shifted:
+        return "torch"
+    return "native" if module is kernel else "triton"
+
+
+def _fastest(device_type: str) -> ModuleType:
+    if device_type == "cpu":
+        return kernel if isinstance(library(), Library) else shifted
+    module = triton_backend() if device_type == "cuda" else None
+    return shifted if module is None else module
 
 
 def _backend_for(projections: Tensor, points_px: Tensor) -> ModuleType:
     if projections.requires_grad and torch.is_grad_enabled():
         return reference
-    is_compiled = points_px.device.type == "cpu" and isinstance(library(), Library)
-    return kernel if is_compiled and not torch.compiler.is_compiling() else shifted
+    return shifted if torch.compiler.is_compiling() else _fastest(points_px.device.type)
 
 
 def triangulate_dlt(
