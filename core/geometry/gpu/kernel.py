@@ -19,12 +19,14 @@ from core.geometry.robust import RobustConfig, RobustTriangulation
 from core.geometry.shifted import MIN_DETERMINANT
 from core.typing import Bool, Float, Shaped, Tensor
 
-PAIR_MIN_DETERMINANT = {torch.float32: 1e-4, torch.float64: MIN_DETERMINANT[torch.float64]}
-"""`MIN_DETERMINANT` of pairs, which only vote; pairs of cameras that face each other are common."""
+PAIR_MIN_DETERMINANT = {torch.float32: 1e-4, torch.float64: 1e-9}
+"""`MIN_DETERMINANT` of pairs. They only vote, so that micrometres are no matter, and pairs of cameras that face each
+other are common: in a ring of eight, 7 % of the points have a pair below the first number, and 0.1 % one below 1e-6."""
 
 POINTS_PER_PROGRAM = 128
 
-PAIRS_PER_PROGRAM = 512
+PAIRS_PER_PROGRAM = 256
+"""Two for each thread: float64 then fits into the registers."""
 
 _STATE_SIZE = 9
 """Numbers per point that the forward pass keeps for the backward pass."""
