@@ -15,7 +15,7 @@ IN_THE_FILE = {
     "unknown key": (
         "replicates: 2 -> replicate: 2",
         "studies/toy.yaml:15:1: replicate: unknown key; expected one of study, title, paper, base, stages, task, "
-        "needs, arms, design, paper_rows, reference, replicates, metrics, curves, resources, plugins, notes "
+        "needs, arms, design, paper_rows, reference, replicates, search, metrics, curves, resources, plugins, notes "
         "-- did you mean 'replicates'?",
     ),
     "not YAML": (
