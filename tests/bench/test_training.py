@@ -116,7 +116,10 @@ def test_five_seeds(side_by_side, tmp_path, case, name, device):
         for found, expected in zip(trained(together, schedule, tmp_path), curves, strict=True):
             assert found == pytest.approx(expected, rel=0.02)
         num_steps = NUM_SEEDS * schedule.num_epochs * schedule.steps_per_epoch
-        one_by_one = lambda: [trained([fit], schedule, tmp_path) for fit in apart]  # noqa: E731
+
+        def one_by_one():
+            return [trained([fit], schedule, tmp_path) for fit in apart]
+
         return {
             "five runs": peer(one_by_one, num_steps, device),
             "at once": peer(lambda: trained(together, schedule, tmp_path), num_steps, device),
